@@ -1,0 +1,236 @@
+"""Box arithmetic: layouts, areas, clipping, IoU, and the coordinate spaces that models speak.
+
+Takes and gives numpy arrays of shape (N, 4); float64 pixels unless a name says otherwise.
+Knows nothing of files, labels, text or models. Pixel coordinates are continuous: an image of
+width w spans 0..w, and the box (0, 0, w, h) covers it whole (COCO's convention, no "+ 1").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from paddle_ground.errors import BoxError
+
+FloatArray: TypeAlias = npt.NDArray[np.float64]
+IntArray: TypeAlias = npt.NDArray[np.int64]
+BoolArray: TypeAlias = npt.NDArray[np.bool_]
+
+
+def as_boxes(boxes: npt.ArrayLike) -> FloatArray:
+    """Give boxes the one shape and type that this module works with.
+
+    Args:
+        boxes: Anything array-like of shape (N, 4), or empty.
+
+    Returns:
+        Shape (N, 4), float64; (0, 4) for empty input. Not a copy where none is needed.
+
+    Raises:
+        BoxError: The shape is not (N, 4), or the content is not numeric.
+    """
+    try:
+        array = np.asarray(boxes, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise BoxError(f"boxes must be rows of 4 numbers: {error}") from error
+    if array.size == 0:
+        return np.zeros((0, 4), dtype=np.float64)
+    if array.ndim != 2 or array.shape[1] != 4:
+        raise BoxError(f"boxes must have shape (N, 4), found {array.shape}")
+    return array
+
+
+def xywh_to_xyxy(boxes_xywh: npt.ArrayLike) -> FloatArray:
+    """Turn corner-and-size boxes into corner boxes.
+
+    Args:
+        boxes_xywh: Shape (N, 4), any one unit: x_min, y_min, width, height.
+
+    Returns:
+        Shape (N, 4), the same unit: x_min, y_min, x_max, y_max.
+
+    Raises:
+        BoxError: A size is negative or a number is not finite; the message names the first such row.
+    """
+    boxes = as_boxes(boxes_xywh)
+    _refuse_first(~np.isfinite(boxes).all(axis=1), boxes, "is not finite")
+    _refuse_first((boxes[:, 2:] < 0).any(axis=1), boxes, "has a negative width or height")
+    return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
+
+
+def xyxy_to_xywh(boxes_xyxy: npt.ArrayLike) -> FloatArray:
+    """Turn corner boxes into corner-and-size boxes.
+
+    Args:
+        boxes_xyxy: Shape (N, 4), any one unit: x_min, y_min, x_max, y_max.
+
+    Returns:
+        Shape (N, 4), the same unit: x_min, y_min, width, height.
+
+    Raises:
+        BoxError: The corners are swapped or a number is not finite; the message names the first such row.
+    """
+    boxes = as_boxes(boxes_xyxy)
+    _refuse_first(~np.isfinite(boxes).all(axis=1), boxes, "is not finite")
+    _refuse_first((boxes[:, 2:] < boxes[:, :2]).any(axis=1), boxes, "has swapped corners")
+    return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
+
+
+def clip_boxes(boxes_xyxy_px: npt.ArrayLike, size_wh: tuple[float, float]) -> FloatArray:
+    """Cut boxes at the border of their image.
+
+    Args:
+        boxes_xyxy_px: Shape (N, 4), pixels.
+        size_wh: Width and height of the image in pixels.
+
+    Returns:
+        Shape (N, 4), x in 0..width and y in 0..height. A box wholly outside becomes one of no
+        area on the border; NaN stays NaN.
+    """
+    boxes = as_boxes(boxes_xyxy_px)
+    width, height = size_wh
+    return np.clip(boxes, 0.0, np.array([width, height, width, height], dtype=np.float64))
+
+
+def box_areas(boxes_xyxy: npt.ArrayLike) -> FloatArray:
+    """Measure the area of each box.
+
+    Args:
+        boxes_xyxy: Shape (N, 4), any one unit.
+
+    Returns:
+        Shape (N,), that unit squared; 0 for swapped corners.
+    """
+    sides = np.clip(_sides(as_boxes(boxes_xyxy)), 0.0, None)
+    areas: FloatArray = sides[:, 0] * sides[:, 1]
+    return areas
+
+
+def iou_matrix(a_xyxy: npt.ArrayLike, b_xyxy: npt.ArrayLike) -> FloatArray:
+    """Compare every box of one set with every box of another by intersection over union.
+
+    Args:
+        a_xyxy: Shape (N, 4), any one unit.
+        b_xyxy: Shape (M, 4), the same unit.
+
+    Returns:
+        Shape (N, M), 0..1; 0 where a box has no area.
+    """
+    a, b = as_boxes(a_xyxy), as_boxes(b_xyxy)
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    sides = np.clip(high - low, 0.0, None)
+    overlap = sides[..., 0] * sides[..., 1]
+    union = box_areas(a)[:, None] + box_areas(b)[None, :] - overlap
+    iou: FloatArray = np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
+    return iou
+
+
+def valid_mask(boxes_xyxy: npt.ArrayLike, min_side: float = 0.0) -> BoolArray:
+    """Tell which boxes are finite and have an area.
+
+    Args:
+        boxes_xyxy: Shape (N, 4), any one unit.
+        min_side: Smallest width and height that counts, in that unit. A side must always exceed 0.
+
+    Returns:
+        Shape (N,), True for a usable box.
+    """
+    boxes = as_boxes(boxes_xyxy)
+    finite = np.isfinite(boxes).all(axis=1)
+    # Comparing NaN or inf - inf is fine here: such rows are already out.
+    with np.errstate(invalid="ignore"):
+        sides = _sides(boxes)
+        large = ((sides > 0) & (sides >= min_side)).all(axis=1)
+    mask: BoolArray = finite & large
+    return mask
+
+
+@dataclass(frozen=True, slots=True)
+class CoordinateSpace:
+    """The numbers in which a family of models speaks of boxes.
+
+    Attributes:
+        name: As written into `samples.meta.json` and `grounding.json`.
+        maximum: The number that stands for the right and the bottom border.
+    """
+
+    name: str
+    maximum: int
+
+    def encode(self, boxes_xyxy_px: npt.ArrayLike, size_wh: tuple[float, float]) -> IntArray:
+        """Turn pixels into the model's integers.
+
+        Args:
+            boxes_xyxy_px: Shape (N, 4), pixels.
+            size_wh: Width and height of the image in pixels, both above 0.
+
+        Returns:
+            Shape (N, 4), int64 in 0..maximum. Halves are rounded up, what lies outside the image is clipped.
+
+        Raises:
+            BoxError: A number is not finite, or a side of the image is not positive.
+        """
+        boxes = as_boxes(boxes_xyxy_px)
+        _refuse_first(~np.isfinite(boxes).all(axis=1), boxes, "is not finite")
+        scaled = np.floor(boxes * self.maximum / _sides_xyxy(size_wh) + 0.5)
+        encoded: IntArray = np.clip(scaled, 0, self.maximum).astype(np.int64)
+        return encoded
+
+    def decode(self, boxes_xyxy: npt.ArrayLike, size_wh: tuple[float, float]) -> FloatArray:
+        """Turn the model's numbers into pixels.
+
+        Args:
+            boxes_xyxy: Shape (N, 4), 0..maximum.
+            size_wh: Width and height of the image in pixels, both above 0.
+
+        Returns:
+            Shape (N, 4), float64 pixels; at most half a step (side / maximum / 2) away from what was encoded.
+
+        Raises:
+            BoxError: A side of the image is not positive.
+        """
+        decoded: FloatArray = as_boxes(boxes_xyxy) * _sides_xyxy(size_wh) / self.maximum
+        return decoded
+
+
+RELATIVE_1000 = CoordinateSpace("relative_1000", 1000)
+"""Qwen3-VL and Qwen2-VL: thousandths of the image's width and height, 0..1000."""
+
+_SPACES = {space.name: space for space in (RELATIVE_1000,)}
+
+
+def coordinate_space(name: str) -> CoordinateSpace:
+    """Look a coordinate space up by its name.
+
+    Args:
+        name: For example "relative_1000".
+
+    Raises:
+        BoxError: Nobody knows that name; the message lists the known ones.
+    """
+    try:
+        return _SPACES[name]
+    except KeyError:
+        known = ", ".join(sorted(_SPACES))
+        raise BoxError(f"unknown coordinate space {name!r}; known: {known}") from None
+
+
+def _sides(boxes_xyxy: FloatArray) -> FloatArray:
+    return boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]
+
+
+def _sides_xyxy(size_wh: tuple[float, float]) -> FloatArray:
+    width, height = size_wh
+    if not (width > 0 and height > 0):
+        raise BoxError(f"an image must be at least 1 pixel wide and high, found {width} x {height}")
+    return np.array([width, height, width, height], dtype=np.float64)
+
+
+def _refuse_first(bad: BoolArray, boxes: FloatArray, complaint: str) -> None:
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise BoxError(f"box {row} {complaint}: {boxes[row].tolist()}")

@@ -1,0 +1,183 @@
+"""<stem>.truth.json: the exact pixel boxes of a samples file, as plain COCO instances JSON.
+
+The integers of a sample are too coarse to score against; this file keeps the floats and the
+crowd flags, and any COCO tool can read it. Takes and gives that; knows no samples, no answers.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from paddle_ground.errors import RecordError
+from paddle_ground.files import atomic_writer
+from paddle_ground.records.fields import BoxTuple, Fields, dump, read_object
+
+
+@dataclass(frozen=True, slots=True)
+class TruthImage:
+    """One image.
+
+    Attributes:
+        id: Unique in the file.
+        file_name: The path that the sample's `images[0]` has too.
+        size_wh: Width and height in pixels.
+    """
+
+    id: int
+    file_name: str
+    size_wh: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class TruthBox:
+    """One annotated object.
+
+    Attributes:
+        id: Unique in the file, from 1 on (pycocotools takes 0 for "no match").
+        image_id: The `TruthImage` that it belongs to.
+        category_id: The `Category` that it is of.
+        box_xyxy_px: x_min, y_min, x_max, y_max in pixels.
+        area: Pixels squared; COCO's is the mask's area, smaller than the box's.
+        is_crowd: Whether the box covers a group that scoring ignores.
+    """
+
+    id: int
+    image_id: int
+    category_id: int
+    box_xyxy_px: BoxTuple
+    area: float
+    is_crowd: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Category:
+    """One class.
+
+    Attributes:
+        id: Unique in the file.
+        name: As it stands in prompts and answers.
+    """
+
+    id: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """All that is known to be in a set of images.
+
+    Attributes:
+        images: In the order of the samples file.
+        annotations: In the order of the images, then of the source.
+        categories: By id.
+    """
+
+    images: tuple[TruthImage, ...]
+    annotations: tuple[TruthBox, ...]
+    categories: tuple[Category, ...]
+
+    def to_coco(self) -> dict[str, Any]:
+        """Give the COCO instances document: bbox as x, y, width, height; `iscrowd` 0 or 1."""
+        return {
+            "images": [_image_to_coco(image) for image in self.images],
+            "annotations": [_box_to_coco(box) for box in self.annotations],
+            "categories": [{"id": category.id, "name": category.name} for category in self.categories],
+        }
+
+
+def read_truth(path: str | os.PathLike[str]) -> Truth:
+    """Read COCO instances JSON, ours or another's; what detection doesn't need is passed over.
+
+    Raises:
+        RecordError: The file is missing or no such JSON, an id is used twice, or an annotation
+            belongs to no image or no category.
+    """
+    fields = read_object(Path(path))
+    images = tuple(_image_from_coco(item) for item in fields.objects("images"))
+    categories = tuple(_category_from_coco(item) for item in fields.objects("categories"))
+    image_ids = _unique((image.id for image in images), f"{path}: images")
+    category_ids = _unique((category.id for category in categories), f"{path}: categories")
+    items = fields.objects("annotations")
+    annotations = tuple(_box_from_coco(item) for item in items)
+    _unique((box.id for box in annotations), f"{path}: annotations")
+    for item, box in zip(items, annotations, strict=True):
+        if box.image_id not in image_ids:
+            raise RecordError(f"{item.where}: image_id {box.image_id} is not among the images; add the image")
+        if box.category_id not in category_ids:
+            raise RecordError(
+                f"{item.where}: category_id {box.category_id} is not among the categories; add it"
+            )
+    return Truth(images, annotations, categories)
+
+
+def write_truth(path: str | os.PathLike[str], truth: Truth) -> None:
+    """Write COCO instances JSON, one image and one annotation a line, whole or not at all.
+
+    Raises:
+        DataError: The file can't be written.
+        RecordError: A number is not finite.
+    """
+    with atomic_writer(path) as stream:
+        stream.write("{")
+        for i, (name, rows) in enumerate(truth.to_coco().items()):
+            # One row a line: such a file can be read, searched and compared by line.
+            lines = ",\n".join(dump(row) for row in rows)
+            stream.write(f'{"," if i else ""}\n"{name}": [\n{lines}\n]')
+        stream.write("\n}\n")
+
+
+def _image_to_coco(image: TruthImage) -> dict[str, Any]:
+    width, height = image.size_wh
+    return {"id": image.id, "file_name": image.file_name, "width": width, "height": height}
+
+
+def _box_to_coco(box: TruthBox) -> dict[str, Any]:
+    x_min, y_min, x_max, y_max = box.box_xyxy_px
+    return {
+        "id": box.id,
+        "image_id": box.image_id,
+        "category_id": box.category_id,
+        "bbox": [x_min, y_min, x_max - x_min, y_max - y_min],
+        "area": box.area,
+        "iscrowd": int(box.is_crowd),
+    }
+
+
+def _image_from_coco(item: Fields) -> TruthImage:
+    size_wh = (item.integer("width"), item.integer("height"))
+    if min(size_wh) < 1:
+        raise RecordError(
+            f"{item.where}: size {size_wh[0]} x {size_wh[1]}; expected 1 pixel or more each way"
+        )
+    return TruthImage(item.integer("id"), item.text("file_name"), size_wh)
+
+
+def _category_from_coco(item: Fields) -> Category:
+    return Category(item.integer("id"), item.text("name"))
+
+
+def _box_from_coco(item: Fields) -> TruthBox:
+    x_min, y_min, width, height = item.box("bbox")
+    if width < 0 or height < 0:
+        raise RecordError(f"{item.where}: bbox has a negative size; expected COCO's x, y, width, height")
+    return TruthBox(
+        id=item.integer("id"),
+        image_id=item.integer("image_id"),
+        category_id=item.integer("category_id"),
+        box_xyxy_px=(x_min, y_min, x_min + width, y_min + height),
+        area=item.number("area", width * height),
+        is_crowd=item.integer("iscrowd", 0) != 0,
+    )
+
+
+def _unique(ids: Iterable[int], where: str) -> set[int]:
+    seen: set[int] = set()
+    for value in ids:
+        if value in seen:
+            raise RecordError(f"{where}: id {value} is used twice; ids must be unique")
+        seen.add(value)
+    return seen
