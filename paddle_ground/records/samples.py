@@ -146,6 +146,29 @@ def write_samples(path: str | os.PathLike[str], samples: Iterable[Sample]) -> in
     return count
 
 
+def resolve_image(samples_path: str | os.PathLike[str], image: str) -> Path:
+    """Find the file of an image that a sample names.
+
+    Args:
+        samples_path: The JSONL that the sample stands in.
+        image: One of the sample's `images`, relative to the JSONL's folder.
+
+    Returns:
+        The path, whether or not a file is there.
+
+    Raises:
+        RecordError: The path is absolute or leads out of the JSONL's folder.
+    """
+    root = Path(samples_path).parent
+    relative = Path(image)
+    # normpath and not resolve: an images folder that is a symbolic link is the user's own doing.
+    if relative.is_absolute() or os.path.normpath(relative).split(os.sep)[0] == os.pardir:
+        raise RecordError(
+            f"{samples_path}: image path {image!r} leads out of its folder; move the image into it"
+        )
+    return root / relative
+
+
 def _message(turn: Fields) -> Message:
     role = turn.text("role")
     if role not in ROLES:
@@ -183,4 +206,6 @@ def _check_marks(sample: Sample, where: str) -> None:
             remedy = (
                 f"add the missing ones or drop a {mark}" if marks > values else f"drop some or add a {mark}"
             )
-            raise RecordError(f"{where}: {marks} {mark} placeholders but {values} in {field}; {remedy}")
+            raise RecordError(
+                f"{where}: {marks} {mark} placeholders but {values} in {field}; {remedy} or mend the text"
+            )

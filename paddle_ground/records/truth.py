@@ -106,7 +106,7 @@ def read_truth(path: str | os.PathLike[str]) -> Truth:
     _unique((box.id for box in annotations), f"{path}: annotations")
     for item, box in zip(items, annotations, strict=True):
         if box.image_id not in image_ids:
-            raise RecordError(f"{item.where}: image_id {box.image_id} is not among the images; add the image")
+            raise RecordError(f"{item.where}: image_id {box.image_id} is not among the images; add it")
         if box.category_id not in category_ids:
             raise RecordError(
                 f"{item.where}: category_id {box.category_id} is not among the categories; add it"
@@ -150,9 +150,7 @@ def _box_to_coco(box: TruthBox) -> dict[str, Any]:
 def _image_from_coco(item: Fields) -> TruthImage:
     size_wh = (item.integer("width"), item.integer("height"))
     if min(size_wh) < 1:
-        raise RecordError(
-            f"{item.where}: size {size_wh[0]} x {size_wh[1]}; expected 1 pixel or more each way"
-        )
+        raise RecordError(f"{item.where}: size {size_wh[0]} x {size_wh[1]}; expected 1 x 1 or more")
     return TruthImage(item.integer("id"), item.text("file_name"), size_wh)
 
 
