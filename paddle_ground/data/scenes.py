@@ -1,0 +1,258 @@
+"""Synthetic scenes: coloured shapes on textured ground, with the exact box of each shape.
+
+Takes a style and a random generator, gives an image and its shapes. Knows no file format.
+Every number comes from the generator that is handed in, so a scene depends on its seed alone.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from paddle_ground.errors import ConfigError
+
+COLOURS: dict[str, tuple[int, int, int]] = {
+    "red": (220, 40, 40),
+    "green": (40, 170, 60),
+    "blue": (40, 80, 220),
+    "yellow": (240, 210, 40),
+    "purple": (150, 50, 190),
+    "orange": (245, 140, 30),
+    "cyan": (40, 200, 215),
+    "pink": (250, 130, 190),
+}
+"""Names and RGB values, all far from the greyish grounds."""
+
+
+def _star() -> tuple[tuple[float, float], ...]:
+    points = []
+    for i in range(10):
+        radius = 1.0 if i % 2 == 0 else 0.45
+        angle = math.pi * i / 5
+        points.append((radius * math.sin(angle), -radius * math.cos(angle)))
+    xs, ys = zip(*points, strict=True)
+    width, height = max(xs) - min(xs), max(ys) - min(ys)
+    return tuple(((x - min(xs)) / width, (y - min(ys)) / height) for x, y in points)
+
+
+# Corners in a unit square that each outline touches on all four sides, so that it fills its box.
+OUTLINES: dict[str, tuple[tuple[float, float], ...]] = {
+    "circle": (),
+    "square": ((0, 0), (1, 0), (1, 1), (0, 1)),
+    "triangle": ((0.5, 0), (1, 1), (0, 1)),
+    "diamond": ((0.5, 0), (1, 0.5), (0.5, 1), (0, 0.5)),
+    "cross": tuple(
+        (x / 3, y / 3)
+        for x, y in (
+            (1, 0),
+            (2, 0),
+            (2, 1),
+            (3, 1),
+            (3, 2),
+            (2, 2),
+            (2, 3),
+            (1, 3),
+            (1, 2),
+            (0, 2),
+            (0, 1),
+            (1, 1),
+        )
+    ),
+    "star": _star(),
+}
+"""Shape names and their corners; a circle has none."""
+
+_FINE = 4  # Shapes are drawn and placed on a grid of quarter pixels, then averaged down.
+_TRIES = 60
+
+
+@dataclass(frozen=True)
+class SceneStyle:
+    """What scenes look like, and so how hard they are.
+
+    Attributes:
+        side_px: Width and height of an image in pixels.
+        min_shapes: Fewest shapes in a scene.
+        max_shapes: Most shapes in a scene.
+        min_size: Shortest side of a shape's box, as a fraction of the image's side.
+        max_size: Longest side of a shape's box, as a fraction of the image's side.
+        max_stretch: Longest side over shortest side of a shape's box; 1 keeps circles round.
+        min_gap: Least distance between two boxes, and between a box and the border, as a fraction of
+            the side. Negative lets boxes overlap by that much (the border still holds).
+        texture: Strength of the ground's texture, 0 (plain) to 1.
+        colours: Names from `COLOURS`.
+        shapes: Names from `OUTLINES`.
+        repeat_classes: Whether one scene may hold two shapes of one class.
+        image_format: "JPEG" (quality 92, as photographs come) or "PNG".
+
+    Raises:
+        ConfigError: A number is out of its range or a name is unknown.
+    """
+
+    side_px: int = 128
+    min_shapes: int = 1
+    max_shapes: int = 3
+    min_size: float = 0.2
+    max_size: float = 0.45
+    max_stretch: float = 1.4
+    min_gap: float = 0.02
+    texture: float = 0.5
+    colours: tuple[str, ...] = ("red", "green", "blue", "yellow", "purple", "orange")
+    shapes: tuple[str, ...] = ("circle", "square", "triangle")
+    repeat_classes: bool = True
+    image_format: str = "JPEG"
+
+    def __post_init__(self) -> None:
+        """Refuse what no scene can be made of."""
+        unknown = sorted((set(self.colours) - set(COLOURS)) | (set(self.shapes) - set(OUTLINES)))
+        checks = {
+            "side_px must be 8 or more": self.side_px >= 8,
+            "min_shapes..max_shapes must be a range from 0 on": 0 <= self.min_shapes <= self.max_shapes,
+            "min_size..max_size must be a range within 0..1": 0 < self.min_size <= self.max_size <= 1,
+            "max_stretch must be 1 or more": self.max_stretch >= 1,
+            "texture must be 0..1": 0 <= self.texture <= 1,
+            "colours and shapes must not be empty": bool(self.colours and self.shapes),
+            f"unknown colours or shapes: {', '.join(unknown)}": not unknown,
+            "image_format must be JPEG or PNG": self.image_format in ("JPEG", "PNG"),
+            "max_shapes needs that many classes, or repeat_classes": self.repeat_classes
+            or self.max_shapes <= len(self.colours) * len(self.shapes),
+        }
+        problems = [complaint for complaint, holds in checks.items() if not holds]
+        if problems:
+            raise ConfigError("scene style: " + "; ".join(problems))
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Give the class names by category id: "red circle", "red square", ..."""
+        return tuple(f"{colour} {shape}" for colour in self.colours for shape in self.shapes)
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedShape:
+    """One shape in a scene.
+
+    Attributes:
+        category_id: Index into `SceneStyle.class_names`.
+        box_xyxy_px: Its exact box in pixels, on a grid of quarter pixels.
+        area_px: The area that the shape itself covers, pixels squared.
+    """
+
+    category_id: int
+    box_xyxy_px: tuple[float, float, float, float]
+    area_px: float
+
+
+def draw_scene(
+    style: SceneStyle, generator: np.random.Generator
+) -> tuple[Image.Image, tuple[PlacedShape, ...]]:
+    """Draw one scene.
+
+    Args:
+        style: What it should look like.
+        generator: Where every random number comes from.
+
+    Returns:
+        The RGB image, and its shapes in the order in which they were drawn.
+
+    Raises:
+        ConfigError: So many shapes of that size and gap do not fit.
+    """
+    image = _draw_ground(style, generator)
+    shapes: list[PlacedShape] = []
+    for box in _place_boxes(style, generator):
+        taken = {shape.category_id for shape in shapes}
+        category = int(generator.integers(len(style.class_names)))
+        while not style.repeat_classes and category in taken:
+            category = int(generator.integers(len(style.class_names)))
+        shapes.append(_paint(image, style, category, box, generator))
+    return image, tuple(shapes)
+
+
+def _draw_ground(style: SceneStyle, generator: np.random.Generator) -> Image.Image:
+    side = style.side_px
+    # Large patches of colour, then a grain on every pixel.
+    base = generator.integers(70, 190) + generator.integers(-12, 13, 3)
+    patches = (
+        base + style.texture * generator.integers(-60, 61, (6, 6, 1)) + generator.integers(-8, 9, (6, 6, 3))
+    )
+    smooth = Image.fromarray(np.clip(patches, 0, 255).astype(np.uint8)).resize(
+        (side, side), Image.Resampling.BICUBIC
+    )
+    grain = (
+        np.frombuffer(generator.bytes(side * side), np.uint8).reshape(side, side, 1).astype(np.float32)
+        - 127.5
+    )
+    ground = np.asarray(smooth, np.float32) + grain * (0.22 * style.texture)
+    return Image.fromarray(np.clip(ground, 0, 255).astype(np.uint8))
+
+
+def _place_boxes(style: SceneStyle, generator: np.random.Generator) -> list[tuple[int, int, int, int]]:
+    """Choose boxes, in quarter pixels, that keep their distance."""
+    wanted = int(generator.integers(style.min_shapes, style.max_shapes + 1))
+    for _ in range(_TRIES):
+        boxes: list[tuple[int, int, int, int]] = []
+        for _ in range(_TRIES * max(wanted, 1)):
+            if len(boxes) == wanted:
+                break
+            box = _random_box(style, generator)
+            gap = round(style.min_gap * style.side_px * _FINE)
+            if box is not None and all(_distance(box, other) >= gap for other in boxes):
+                boxes.append(box)
+        # A crowded scene may end with fewer shapes than drawn lots for, but not with too few.
+        if len(boxes) >= style.min_shapes:
+            return boxes
+    raise ConfigError(
+        f"scene style: {style.min_shapes} shapes of {style.min_size:g}..{style.max_size:g} of the side "
+        "do not fit; lower min_shapes, max_size or min_gap"
+    )
+
+
+def _random_box(style: SceneStyle, generator: np.random.Generator) -> tuple[int, int, int, int] | None:
+    side = style.side_px * _FINE
+    long = generator.uniform(style.min_size, style.max_size)
+    short = max(long / generator.uniform(1, style.max_stretch), style.min_size)
+    width, height = (long, short) if generator.random() < 0.5 else (short, long)
+    w, h = max(round(width * side), _FINE), max(round(height * side), _FINE)
+    margin = round(max(style.min_gap, 0) * side)
+    if min(side - w, side - h) < 2 * margin:
+        return None
+    x = int(generator.integers(margin, side - w - margin + 1))
+    y = int(generator.integers(margin, side - h - margin + 1))
+    return x, y, x + w, y + h
+
+
+def _distance(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> int:
+    """Measure the larger of the gaps in x and in y; negative where two boxes overlap in both."""
+    return max(a[0] - b[2], b[0] - a[2], a[1] - b[3], b[1] - a[3])
+
+
+def _paint(
+    image: Image.Image,
+    style: SceneStyle,
+    category: int,
+    box: tuple[int, int, int, int],
+    generator: np.random.Generator,
+) -> PlacedShape:
+    from PIL import ImageDraw
+
+    colour = COLOURS[style.colours[category // len(style.shapes)]]
+    shade = np.clip(np.array(colour) + generator.integers(-14, 15, 3), 0, 255).tolist()
+    # The fine canvas starts on a whole pixel, so that averaging meets the image's own grid.
+    left, top = box[0] // _FINE, box[1] // _FINE
+    right, bottom = -(-box[2] // _FINE), -(-box[3] // _FINE)
+    canvas = Image.new("L", ((right - left) * _FINE, (bottom - top) * _FINE))
+    x, y = box[0] - left * _FINE, box[1] - top * _FINE
+    last_x, last_y = box[2] - box[0] - 1, box[3] - box[1] - 1
+    corners = OUTLINES[style.shapes[category % len(style.shapes)]]
+    pen = ImageDraw.Draw(canvas)
+    if corners:
+        pen.polygon([(x + round(u * last_x), y + round(v * last_y)) for u, v in corners], fill=255)
+    else:
+        pen.ellipse((x, y, x + last_x, y + last_y), fill=255)
+    covered = np.count_nonzero(np.asarray(canvas)) / _FINE**2
+    image.paste(tuple(shade), (left, top), canvas.reduce(_FINE))
+    pixels = (box[0] / _FINE, box[1] / _FINE, box[2] / _FINE, box[3] / _FINE)
+    return PlacedShape(category, pixels, covered)
