@@ -120,13 +120,28 @@ def iou_matrix(a_xyxy: npt.ArrayLike, b_xyxy: npt.ArrayLike) -> FloatArray:
         Shape (N, M), 0..1; 0 where a box has no area.
     """
     a, b = as_boxes(a_xyxy), as_boxes(b_xyxy)
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    sides = np.clip(high - low, 0.0, None)
-    overlap = sides[..., 0] * sides[..., 1]
+    overlap = _overlap_matrix(a, b)
     union = box_areas(a)[:, None] + box_areas(b)[None, :] - overlap
     iou: FloatArray = np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
     return iou
+
+
+def coverage_matrix(a_xyxy: npt.ArrayLike, b_xyxy: npt.ArrayLike) -> FloatArray:
+    """Tell how much of every box of one set lies inside every box of another.
+
+    COCO compares predictions with crowd boxes in this way: one person inside a crowd fits it wholly.
+
+    Args:
+        a_xyxy: Shape (N, 4), any one unit.
+        b_xyxy: Shape (M, 4), the same unit.
+
+    Returns:
+        Shape (N, M), 0..1: intersection over the area of the box of `a`; 0 where that has no area.
+    """
+    a, b = as_boxes(a_xyxy), as_boxes(b_xyxy)
+    overlap, areas = _overlap_matrix(a, b), box_areas(a)[:, None]
+    coverage: FloatArray = np.divide(overlap, areas, out=np.zeros_like(overlap), where=areas > 0)
+    return coverage
 
 
 def valid_mask(boxes_xyxy: npt.ArrayLike, min_side: float = 0.0) -> BoolArray:
@@ -180,6 +195,22 @@ class CoordinateSpace:
         encoded: IntArray = np.clip(scaled, 0, self.maximum).astype(np.int64)
         return encoded
 
+    def widen(self, boxes_xyxy: npt.ArrayLike) -> IntArray:
+        """Give boxes that rounding left without width or height one unit of it.
+
+        Args:
+            boxes_xyxy: Shape (N, 4), as `encode` gives them.
+
+        Returns:
+            Shape (N, 4), int64; the far corner moves out by one, or at the border the near one in.
+        """
+        boxes: IntArray = as_boxes(boxes_xyxy).astype(np.int64)
+        flat = boxes[:, :2] == boxes[:, 2:]
+        at_border = boxes[:, 2:] == self.maximum
+        boxes[:, 2:] += flat & ~at_border
+        boxes[:, :2] -= flat & at_border
+        return boxes
+
     def decode(self, boxes_xyxy: npt.ArrayLike, size_wh: tuple[float, float]) -> FloatArray:
         """Turn the model's numbers into pixels.
 
@@ -217,6 +248,14 @@ def coordinate_space(name: str) -> CoordinateSpace:
     except KeyError:
         known = ", ".join(sorted(_SPACES))
         raise BoxError(f"unknown coordinate space {name!r}; known: {known}") from None
+
+
+def _overlap_matrix(a: FloatArray, b: FloatArray) -> FloatArray:
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    sides = np.clip(high - low, 0.0, None)
+    overlap: FloatArray = sides[..., 0] * sides[..., 1]
+    return overlap
 
 
 def _sides(boxes_xyxy: FloatArray) -> FloatArray:

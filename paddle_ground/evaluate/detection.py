@@ -1,0 +1,244 @@
+"""Detection metrics of a set of predictions: what was found, what was missed, what was made up.
+
+Takes `Prediction`s and a `Truth`, gives `DetectionMetrics`. Knows no files, models or pictures.
+Boxes are compared in pixels; counts at one IoU threshold follow `matching`, AP follows `coco_ap`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from paddle_ground.evaluate.coco_ap import Detection, average_precision
+from paddle_ground.evaluate.matching import Matches, match_boxes
+from paddle_ground.evaluate.pairing import ImageCase, pair_up
+from paddle_ground.records import Prediction, Truth
+
+__all__ = ["ClassMetrics", "DetectionMetrics", "evaluate_detection"]
+
+UNSCORED = 1.0
+"""The score of a box whose model gave none: all equal, so AP then measures one point of the curve."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassMetrics:
+    """One class; fields as in `DetectionMetrics`."""
+
+    name: str
+    ap: float
+    ap50: float
+    precision_50: float
+    recall_50: float
+    f1_50: float
+    truth_boxes: int
+    predicted_boxes: int
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionMetrics:
+    """How well boxes and names were predicted. Shares are 0..1, and 0.0 where there is nothing to divide by.
+
+    Attributes:
+        ap: COCO AP, IoU 0.50:0.95, mean over the classes that have a true box.
+        ap50: COCO AP at IoU 0.5.
+        ap75: COCO AP at IoU 0.75.
+        precision_50: True positives of all predicted boxes that count, all classes together.
+        recall_50: True positives of all true boxes, all classes together.
+        f1_50: Harmonic mean of the two.
+        mean_iou: Mean IoU of the true positives.
+        iou_threshold: Where precision, recall and F1 were taken; 0.5 unless asked otherwise.
+        parse_rate: Answers that could be read (status "ok" or "repaired") of all answers.
+        repaired_rate: Answers that were read only after mending, of all answers.
+        images: Images in the truth.
+        missing_images: Those without any prediction; their boxes count as missed.
+        answers: Predictions that were scored.
+        errors: Answers with status "error": the model could not be asked.
+        truth_boxes: True boxes, crowds left out.
+        predicted_boxes: Predicted boxes, whatever became of them.
+        true_positives: Predicted boxes that found a true one of their class.
+        false_positives: Those that found none, unknown names included.
+        false_negatives: True boxes that were not found.
+        ignored_boxes: Predicted boxes inside a crowd box: neither right nor wrong.
+        unknown_label_boxes: Predicted boxes whose name is no class of the truth. They are false positives
+            here; AP leaves them out, as COCO's mean skips every class without a true box.
+        scored: Whether any predicted box had a score; if not, all count as equally sure.
+        repairs: How many answers needed which repair, most frequent first.
+        classes: The same by class, for classes with a true or a predicted box, in the truth's order.
+    """
+
+    ap: float
+    ap50: float
+    ap75: float
+    precision_50: float
+    recall_50: float
+    f1_50: float
+    mean_iou: float
+    iou_threshold: float
+    parse_rate: float
+    repaired_rate: float
+    images: int
+    missing_images: int
+    answers: int
+    errors: int
+    truth_boxes: int
+    predicted_boxes: int
+    true_positives: int
+    false_positives: int
+    false_negatives: int
+    ignored_boxes: int
+    unknown_label_boxes: int
+    scored: bool
+    repairs: tuple[tuple[str, int], ...]
+    classes: tuple[ClassMetrics, ...]
+
+    def to_json(self) -> dict[str, object]:
+        """Give what `metrics.json` holds: plain numbers, lists and mappings."""
+        document = asdict(self)
+        document["repairs"] = dict(self.repairs)
+        document["classes"] = [asdict(one) for one in self.classes]
+        return document
+
+
+def evaluate_detection(
+    predictions: Sequence[Prediction], truth: Truth, iou_threshold: float = 0.5
+) -> DetectionMetrics:
+    """Score predictions against exact pixel boxes.
+
+    The order of the predictions and of the truth's records does not matter. Names are compared as they
+    are, else without regard to case. Where `iou_threshold` is not 0.5, the fields named `..._50` hold
+    the values at that threshold.
+
+    Args:
+        predictions: At most one an image and prompt; several prompts of one image are pooled.
+        truth: Every image that was to be answered.
+        iou_threshold: For precision, recall, F1 and mean IoU; AP has its own thresholds.
+
+    Raises:
+        EvaluationError: A prediction's image is not in the truth, has another size there, or was
+            predicted twice for one prompt.
+        MissingExtraError: faster-coco-eval is not installed.
+    """
+    cases = pair_up(predictions, truth)
+    tally = _Tally()
+    for case in cases:
+        for category_id in case.category_ids():
+            tally.add(category_id, case, iou_threshold)
+    detections = [
+        Detection(case.image_id, category_id, region.box_xyxy_px, _score(region.score))
+        for case in cases
+        for category_id, region in case.regions
+        if category_id is not None
+    ]
+    ap = average_precision(detections, truth)
+    total = sum(tally.by_category.values(), _Counts())
+    statuses = Counter(prediction.status for prediction in predictions)
+    repairs = Counter(name for prediction in predictions for name in prediction.repairs)
+    return DetectionMetrics(
+        ap=ap.ap,
+        ap50=ap.ap50,
+        ap75=ap.ap75,
+        precision_50=total.precision,
+        recall_50=total.recall,
+        f1_50=total.f1,
+        mean_iou=_share(tally.iou_sum, total.hits),
+        iou_threshold=iou_threshold,
+        parse_rate=_share(statuses["ok"] + statuses["repaired"], len(predictions)),
+        repaired_rate=_share(statuses["repaired"], len(predictions)),
+        images=len(truth.images),
+        missing_images=sum(not case.is_answered for case in cases),
+        answers=len(predictions),
+        errors=statuses["error"],
+        truth_boxes=total.hits + total.missed,
+        predicted_boxes=sum(len(case.regions) for case in cases),
+        true_positives=total.hits,
+        false_positives=total.wrong,
+        false_negatives=total.missed,
+        ignored_boxes=total.ignored,
+        unknown_label_boxes=sum(category_id is None for case in cases for category_id, _ in case.regions),
+        scored=any(region.score is not None for case in cases for _, region in case.regions),
+        repairs=tuple(sorted(repairs.items(), key=lambda item: (-item[1], item[0]))),
+        classes=tuple(
+            _class_metrics(category.name, tally.by_category[category.id], ap.by_category.get(category.id))
+            for category in truth.categories
+            if category.id in tally.by_category
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    hits: int = 0
+    wrong: int = 0
+    ignored: int = 0
+    missed: int = 0
+
+    def __add__(self, other: _Counts) -> _Counts:
+        return _Counts(
+            self.hits + other.hits,
+            self.wrong + other.wrong,
+            self.ignored + other.ignored,
+            self.missed + other.missed,
+        )
+
+    @property
+    def precision(self) -> float:
+        return _share(self.hits, self.hits + self.wrong)
+
+    @property
+    def recall(self) -> float:
+        return _share(self.hits, self.hits + self.missed)
+
+    @property
+    def f1(self) -> float:
+        return _share(2 * self.hits, 2 * self.hits + self.wrong + self.missed)
+
+
+class _Tally:
+    """Counts by category over all images; the key None gathers unknown names."""
+
+    def __init__(self) -> None:
+        self.by_category: dict[int | None, _Counts] = {}
+        self.iou_sum = 0.0
+
+    def add(self, category_id: int | None, case: ImageCase, iou_threshold: float) -> None:
+        matches = _match(category_id, case, iou_threshold)
+        counts = _Counts(
+            len(matches.pairs), len(matches.unmatched), len(matches.ignored), len(matches.missed)
+        )
+        self.by_category[category_id] = self.by_category.get(category_id, _Counts()) + counts
+        self.iou_sum += sum(pair.iou for pair in matches.pairs)
+
+
+def _match(category_id: int | None, case: ImageCase, iou_threshold: float) -> Matches:
+    regions = [region for known_id, region in case.regions if known_id == category_id]
+    truth = [box for box in case.truth if box.category_id == category_id]
+    return match_boxes(
+        [region.box_xyxy_px for region in regions],
+        [_score(region.score) for region in regions],
+        [box.box_xyxy_px for box in truth],
+        [box.is_crowd for box in truth],
+        iou_threshold,
+    )
+
+
+def _class_metrics(name: str, counts: _Counts, ap: tuple[float, float] | None) -> ClassMetrics:
+    mean_ap, ap50 = ap or (0.0, 0.0)
+    return ClassMetrics(
+        name=name,
+        ap=mean_ap,
+        ap50=ap50,
+        precision_50=counts.precision,
+        recall_50=counts.recall,
+        f1_50=counts.f1,
+        truth_boxes=counts.hits + counts.missed,
+        predicted_boxes=counts.hits + counts.wrong + counts.ignored,
+    )
+
+
+def _score(score: float | None) -> float:
+    return UNSCORED if score is None else score
+
+
+def _share(part: float, whole: float) -> float:
+    return part / whole if whole else 0.0

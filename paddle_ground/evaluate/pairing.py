@@ -1,0 +1,142 @@
+"""Bring the predictions and the truth of each image together, or refuse what doesn't belong together.
+
+Takes `Prediction`s and a `Truth`, gives one `ImageCase` an image of the truth. Knows no metric.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from paddle_ground.errors import EvaluationError
+from paddle_ground.records import Category, Prediction, Region, Truth, TruthBox, TruthImage
+
+
+@dataclass(frozen=True, slots=True)
+class ImageCase:
+    """All that is known about one image.
+
+    Attributes:
+        image_id: Of the truth.
+        truth: Its true boxes, by id, crowds included.
+        regions: What was predicted, each with the category id of its name, or None for an unknown name.
+        is_answered: Whether any prediction is about this image, be it an empty or failed one.
+    """
+
+    image_id: int
+    truth: tuple[TruthBox, ...]
+    regions: tuple[tuple[int | None, Region], ...]
+    is_answered: bool
+
+    def category_ids(self) -> list[int | None]:
+        """Name the categories that occur here, unknown (None) last."""
+        ids = {box.category_id for box in self.truth} | {
+            known for known, _ in self.regions if known is not None
+        }
+        unknown: list[int | None] = [None] if any(known is None for known, _ in self.regions) else []
+        return [*sorted(ids), *unknown]
+
+
+class CategoryNames:
+    """Finds categories by the names that models say.
+
+    Args:
+        categories: With distinct names.
+
+    Raises:
+        EvaluationError: Two categories have one name.
+    """
+
+    def __init__(self, categories: Iterable[Category]) -> None:
+        self._exact: dict[str, int] = {}
+        self._folded: dict[str, int | None] = {}
+        for category in categories:
+            if category.name in self._exact:
+                raise EvaluationError(
+                    f"two categories of the truth are called {category.name!r}; give each its own name"
+                )
+            self._exact[category.name] = category.id
+            folded = _fold(category.name)
+            # "Cat" and "cat" as two classes: then only the exact name counts.
+            self._folded[folded] = None if folded in self._folded else category.id
+
+    def find(self, label: str) -> int | None:
+        """Give a category's id by its exact name, else by its name in any case; None if nobody has it."""
+        return self._exact.get(label, self._folded.get(_fold(label)))
+
+
+def pair_up(predictions: Sequence[Prediction], truth: Truth) -> tuple[ImageCase, ...]:
+    """Sort predictions and true boxes by image.
+
+    Args:
+        predictions: In any order.
+        truth: In any order.
+
+    Returns:
+        One case an image of the truth, by image id, whatever the order of the records.
+
+    Raises:
+        EvaluationError: See `evaluate_detection`.
+    """
+    images = _by_file_name(truth.images)
+    names = CategoryNames(truth.categories)
+    answers: dict[int, list[Prediction]] = {image.id: [] for image in truth.images}
+    for prediction in _checked(predictions, images):
+        answers[images[prediction.image].id].append(prediction)
+    boxes: dict[int, list[TruthBox]] = {image.id: [] for image in truth.images}
+    for box in sorted(truth.annotations, key=lambda box: box.id):
+        boxes[box.image_id].append(box)
+    return tuple(
+        ImageCase(
+            image_id=image_id,
+            truth=tuple(boxes[image_id]),
+            regions=tuple(
+                (names.find(region.label), region)
+                for prediction in sorted(answers[image_id], key=lambda one: one.index)
+                for region in prediction.regions
+            ),
+            is_answered=bool(answers[image_id]),
+        )
+        for image_id in sorted(answers)
+    )
+
+
+def _by_file_name(images: Iterable[TruthImage]) -> dict[str, TruthImage]:
+    found: dict[str, TruthImage] = {}
+    for image in images:
+        if image.file_name in found:
+            raise EvaluationError(f"the truth names the image {image.file_name!r} twice; keep one entry")
+        found[image.file_name] = image
+    return found
+
+
+def _checked(predictions: Sequence[Prediction], images: dict[str, TruthImage]) -> Sequence[Prediction]:
+    strangers = [prediction.image for prediction in predictions if prediction.image not in images]
+    if strangers:
+        raise EvaluationError(
+            f"{len(strangers)} of {len(predictions)} predictions are of images that are not in the truth, "
+            f"first {strangers[0]!r}; score them against the truth.json of the samples they were made from"
+        )
+    seen: set[tuple[str, str]] = set()
+    for prediction in predictions:
+        image = images[prediction.image]
+        if tuple(prediction.size_wh) != tuple(image.size_wh):
+            raise EvaluationError(
+                f"{prediction.image}: predicted at {_size(prediction.size_wh)} pixels, "
+                f"but the truth says {_size(image.size_wh)}; predict on the images of this truth"
+            )
+        if (prediction.image, prediction.prompt) in seen:
+            raise EvaluationError(
+                f"{prediction.image}: predicted twice for one prompt (again at index {prediction.index}); "
+                "score one run's file at a time"
+            )
+        seen.add((prediction.image, prediction.prompt))
+    return predictions
+
+
+def _size(size_wh: tuple[int, int]) -> str:
+    return f"{size_wh[0]} x {size_wh[1]}"
+
+
+def _fold(name: str) -> str:
+    return " ".join(name.casefold().split())
