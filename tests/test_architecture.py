@@ -188,8 +188,12 @@ OWNED_TEXTS = [
     (r"<\|(box|object_ref)_(start|end)\|>", r"(_?answers.*|backend\.tokenizer)", "the tokens around a box"),
     # The tiny model's tokenizer learns the answer's words as well.
     (r"\bbbox_2d\b", r"(_?answers.*|prompts|backend\.tokenizer)", "the JSON answer's key"),
-    # prompts and data.classes refuse names that hold one.
-    (r"<(ref-object|bbox)>", r"(_?answers.*|prompts|data\.classes)", "PaddleFormers' placeholders"),
+    # records.samples checks their number; prompts and data.classes refuse names that hold one.
+    (
+        r"<(ref-object|bbox)>",
+        r"(_?answers.*|records\.samples|prompts|data\.classes)",
+        "PaddleFormers' placeholders",
+    ),
 ]
 
 
