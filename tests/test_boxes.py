@@ -168,6 +168,13 @@ def test_encoding_takes_back_what_was_decoded(numbers, width, height):
     assert RELATIVE_1000.encode(RELATIVE_1000.decode([numbers], size_wh), size_wh).tolist() == [numbers]
 
 
+def test_boxes_without_width_are_widened_by_one_unit():
+    flat = [[5, 7, 5, 9], [1000, 3, 1000, 4], [0, 1000, 4, 1000], [6, 6, 6, 6], [1, 2, 3, 4]]
+    wide = [[5, 7, 6, 9], [999, 3, 1000, 4], [0, 999, 4, 1000], [6, 6, 7, 7], [1, 2, 3, 4]]
+    assert RELATIVE_1000.widen(flat).tolist() == wide
+    assert RELATIVE_1000.widen([]).shape == (0, 4)
+
+
 def test_encoding_refuses_nan_and_empty_images():
     with pytest.raises(BoxError, match="box 0 is not finite"):
         RELATIVE_1000.encode([[0, 0, math.nan, 1]], (640, 480))

@@ -38,7 +38,15 @@ from paddle_ground.records.samples import (
     sample_to_line,
     write_samples,
 )
-from paddle_ground.records.truth import Category, Truth, TruthBox, TruthImage, read_truth, write_truth
+from paddle_ground.records.truth import (
+    Category,
+    Truth,
+    TruthBox,
+    TruthImage,
+    TruthWriter,
+    read_truth,
+    write_truth,
+)
 
 __all__ = [
     "Category",
@@ -52,6 +60,7 @@ __all__ = [
     "Truth",
     "TruthBox",
     "TruthImage",
+    "TruthWriter",
     "meta_path",
     "prediction_from_line",
     "prediction_to_line",

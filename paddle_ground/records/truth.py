@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import copyfileobj
+from tempfile import TemporaryFile
+from types import TracebackType
 from typing import Any
 
 from paddle_ground.errors import RecordError
@@ -121,13 +125,67 @@ def write_truth(path: str | os.PathLike[str], truth: Truth) -> None:
         DataError: The file can't be written.
         RecordError: A number is not finite.
     """
-    with atomic_writer(path) as stream:
-        stream.write("{")
-        for i, (name, rows) in enumerate(truth.to_coco().items()):
-            # One row a line: such a file can be read, searched and compared by line.
-            lines = ",\n".join(dump(row) for row in rows)
-            stream.write(f'{"," if i else ""}\n"{name}": [\n{lines}\n]')
-        stream.write("\n}\n")
+    with TruthWriter(path, truth.categories) as writer:
+        for image in truth.images:
+            writer.add_image(image)
+        for box in truth.annotations:
+            writer.add_box(box)
+
+
+class TruthWriter:
+    """Writes COCO instances JSON piece by piece, so that memory stays flat.
+
+    One image and one annotation a line: such a file can be read, searched and compared by line. It
+    appears under its name when the `with` block ends well.
+
+    Args:
+        path: The file.
+        categories: By id.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], categories: Iterable[Category]) -> None:
+        self._categories = tuple(categories)
+        self._path = Path(path)
+        self._stack = ExitStack()
+
+    def __enter__(self) -> TruthWriter:
+        """Open the file.
+
+        Raises:
+            DataError: It can't be written.
+        """
+        self._images = self._stack.enter_context(atomic_writer(self._path))
+        # Images come first in the file, but both grow at once: annotations wait in a file of their own.
+        self._boxes = self._stack.enter_context(TemporaryFile("w+", encoding="utf-8", dir=self._path.parent))
+        self._images.write('{\n"images": [')
+        self._between_images, self._between_boxes = "\n", "\n"
+        return self
+
+    def add_image(self, image: TruthImage) -> None:
+        """Append an image."""
+        self._images.write(self._between_images + dump(_image_to_coco(image)))
+        self._between_images = ",\n"
+
+    def add_box(self, box: TruthBox) -> None:
+        """Append an annotation.
+
+        Raises:
+            RecordError: A number is not finite.
+        """
+        self._boxes.write(self._between_boxes + dump(_box_to_coco(box)))
+        self._between_boxes = ",\n"
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Put the parts together and the file in its place, or leave nothing."""
+        if error is None:
+            self._boxes.seek(0)
+            self._images.write('\n],\n"annotations": [')
+            copyfileobj(self._boxes, self._images)
+            rows = (dump({"id": category.id, "name": category.name}) for category in self._categories)
+            self._images.write('\n],\n"categories": [\n' + ",\n".join(rows) + "\n]\n}\n")
+        self._stack.__exit__(kind, error, trace)
 
 
 def _image_to_coco(image: TruthImage) -> dict[str, Any]:

@@ -1,0 +1,286 @@
+"""Reads the `detection-datasets/coco` parquet layout and its relatives, a piece at a time.
+
+Takes a folder of shards such as `train-00000-of-00040.parquet`, gives the chunks, facts and rows of
+`paddle_ground.data.source`; a chunk is a row group. Columns: `image {bytes, path}`, `objects {bbox,
+category, ...}`, and perhaps `image_id`, `width`, `height`. Image bytes are handed on as they are,
+out of Arrow's own buffer. Knows nothing of answers, splits that are drawn, or output.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from paddle_ground.boxes import FloatArray, IntArray, valid_mask
+from paddle_ground.data.classes import COCO_CLASSES, check_classes
+from paddle_ground.data.layout import BoxLayout, LayoutEvidence, weigh_layout
+from paddle_ground.data.parquet_columns import UNKNOWN, Annotations, read_annotations
+from paddle_ground.data.parquet_images import BatchImages
+from paddle_ground.data.shards import Shard, find_shards
+from paddle_ground.data.source import Chunk, ChunkFacts, SourceRow
+from paddle_ground.errors import DataError
+
+# How many rows are in memory at a time in each worker; 64 photographs are about 10 MB.
+_BATCH_ROWS = 64
+_BUFFER_BYTES = 1 << 20
+_FACT_COLUMNS = ("image_id", "width", "height", "objects")
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """One row group of one shard."""
+
+    shard: Shard
+    number: int
+    first_row: int  # Within the shard.
+    rows: int
+
+
+class CocoParquet:
+    """A folder of parquet shards, open for reading.
+
+    Args:
+        root: The folder that holds the shards, at any depth.
+        class_names: By category id; None for what the shards declare themselves, else COCO's eighty.
+        layout: What the boxes are; "auto" to find out.
+        split_map: Output split ("train", "val" or "none") by source split; None for the usual names.
+        name: For the meta file; None for the folder's name.
+
+    Raises:
+        DataError: No shards, a shard that can't be read, an unknown split or class, or boxes whose
+            layout the evidence does not tell.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        class_names: Sequence[str] | None = None,
+        layout: BoxLayout | None = None,
+        split_map: Mapping[str, str] | None = None,
+        name: str | None = None,
+    ) -> None:
+        self._root = Path(root)
+        self.name = name or self._root.resolve().name
+        shards, notes = find_shards(self._root, split_map)
+        self._notes = list(notes)
+        self._groups: list[_Group] = []
+        chunks: list[Chunk] = []
+        digest = hashlib.sha256()
+        declared: tuple[str, ...] | None = None
+        for shard in shards:
+            with _open(shard) as file:
+                declared = declared or _declared_classes(file, shard)
+                _check_columns(file, shard)
+                digest.update(f"{shard.name} {shard.split} {shard.path.stat().st_size} ".encode())
+                digest.update(_footer(shard.path))
+                first_row = 0
+                for number in range(file.metadata.num_row_groups):
+                    rows = file.metadata.row_group(number).num_rows
+                    self._groups.append(_Group(shard, number, first_row, rows))
+                    chunks.append(Chunk(len(chunks), shard.split, rows))
+                    first_row += rows
+        self.chunks = tuple(chunks)
+        self.class_names = tuple(class_names or declared or COCO_CLASSES)
+        if class_names is None and declared is not None and declared != COCO_CLASSES:
+            self._notes.append(f"classes: the {len(declared)} names that the shards declare")
+        self.fingerprint = digest.hexdigest()
+        self._layout: BoxLayout = layout or self._find_layout()
+        if layout is not None:
+            self._check_layout(layout)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Give what the user should hear about how the data set was understood."""
+        return tuple(self._notes)
+
+    def survey(self, chunk: Chunk) -> ChunkFacts:
+        """Read a row group without its images; see `paddle_ground.data.source.Source`."""
+        group = self._groups[chunk.index]
+        image_ids: list[IntArray] = []
+        usable: list[IntArray] = []
+        for first_row, found in self._annotations(group):
+            _refuse_unknown_category(found, group.shard, first_row, len(self.class_names))
+            rows = len(found.offsets) - 1
+            image_ids.append(_image_ids(found, group, first_row))
+            good = valid_mask(self._corners(found.boxes)) & ~found.is_crowd
+            row_of_box = np.repeat(np.arange(rows), np.diff(found.offsets))
+            usable.append(np.bincount(row_of_box[good], minlength=rows).astype(np.int64))
+        return ChunkFacts(_joined(image_ids), _joined(usable))
+
+    def read(self, chunk: Chunk, rows: IntArray) -> Iterator[SourceRow]:
+        """Read rows of a row group with their images; see `paddle_ground.data.source.Source`."""
+        group = self._groups[chunk.index]
+        wanted = rows + group.first_row
+        for first_row, batch in _batches(group, None):
+            low, high = np.searchsorted(wanted, [first_row, first_row + batch.num_rows])
+            if low == high:
+                continue
+            found = _annotations_of(batch, group.shard, self.class_names)
+            images = BatchImages(batch, group.shard, self._root)
+            ids = _image_ids(found, group, first_row)
+            for shard_row in wanted[low:high].tolist():
+                row = shard_row - first_row
+                own = slice(int(found.offsets[row]), int(found.offsets[row + 1]))
+                yield SourceRow(
+                    image_id=int(ids[row]),
+                    read_image=partial(images.read, row, shard_row),
+                    size_wh=_size(found.sizes_wh[row]),
+                    boxes_xyxy_px=self._corners(found.boxes[own]),
+                    category_ids=found.category_ids[own],
+                    areas_px=found.areas_px[own],
+                    is_crowd=found.is_crowd[own],
+                    where=f"{group.shard.name}:{shard_row}",
+                )
+
+    def _annotations(self, group: _Group) -> Iterator[tuple[int, Annotations]]:
+        for first_row, batch in _batches(group, _FACT_COLUMNS):
+            yield first_row, _annotations_of(batch, group.shard, self.class_names)
+
+    def _corners(self, boxes: FloatArray) -> FloatArray:
+        if self._layout == "xyxy":
+            return boxes
+        # Not xywh_to_xyxy: what is wrong with a box is found out, and counted, later.
+        return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
+
+    def _weigh(self) -> LayoutEvidence:
+        evidence = LayoutEvidence()
+        for group in self._groups:
+            for _, found in self._annotations(group):
+                sizes_wh = np.repeat(found.sizes_wh, np.diff(found.offsets), axis=0)
+                evidence = evidence + weigh_layout(found.boxes, sizes_wh, found.areas_px)
+            if evidence.is_plain:
+                break
+        if evidence.are_fractions:
+            raise DataError(
+                f"{self._root}: all {evidence.boxes} boxes lie within 0..1, but boxes must be in pixels; "
+                "multiply them by the image's width and height first"
+            )
+        return evidence
+
+    def _find_layout(self) -> BoxLayout:
+        evidence = self._weigh()
+        if evidence.boxes == 0:
+            return "xyxy"
+        verdict = evidence.verdict()
+        if verdict is None:
+            raise DataError(
+                f"{self._root}: can't tell the box layout ({evidence}); pass --bbox-format xyxy or xywh"
+            )
+        self._notes.append(f"boxes: {verdict} ({evidence})")
+        return verdict
+
+    def _check_layout(self, layout: BoxLayout) -> None:
+        evidence = self._weigh()
+        against = evidence.contradicts(layout)
+        if evidence.verdict() not in (None, layout):
+            self._notes.append(f"boxes: taken as {layout} as told, but {against} contradict it ({evidence})")
+
+
+@contextmanager
+def _open(shard: Shard) -> Iterator[Any]:
+    """Open a shard, and turn all that Arrow says of it into one line."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        # buffer_size: pages are read as they are needed, not a whole row group's images at once.
+        with pq.ParquetFile(shard.path, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:
+            yield file
+    except (pa.ArrowException, OSError) as error:
+        # Arrow's messages have several lines; the first one says it.
+        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+        raise DataError(f"{shard.name}: not a readable parquet shard ({reason}); fetch it again") from error
+
+
+def _batches(group: _Group, columns: Sequence[str] | None) -> Iterator[tuple[int, Any]]:
+    """Give a row group's batches, each with the number of its first row in the shard."""
+    first_row = group.first_row
+    with _open(group.shard) as file:
+        names = [name for name in file.schema_arrow.names if name in (*_FACT_COLUMNS, "image")]
+        if columns is not None:
+            names = [name for name in names if name in columns]
+        batches = file.iter_batches(
+            _BATCH_ROWS if columns is None else 4096,
+            row_groups=[group.number],
+            columns=names,
+            use_threads=False,
+        )
+        for batch in batches:
+            yield first_row, batch
+            first_row += batch.num_rows
+
+
+def _annotations_of(batch: Any, shard: Shard, class_names: Sequence[str]) -> Annotations:
+    try:
+        return read_annotations(batch, class_names)
+    except DataError as error:
+        raise DataError(f"{shard.name}: {error}; expected the columns of detection-datasets/coco") from error
+
+
+def _image_ids(found: Annotations, group: _Group, first_row: int) -> IntArray:
+    if found.image_ids is not None:
+        return found.image_ids
+    # Without a column, the row's place in its shard has to do; clashes are solved where files are named.
+    return np.arange(first_row, first_row + len(found.offsets) - 1, dtype=np.int64)
+
+
+def _refuse_unknown_category(found: Annotations, shard: Shard, first_row: int, classes: int) -> None:
+    unknown = np.flatnonzero(found.category_ids == UNKNOWN)
+    if len(unknown):
+        box = int(unknown[0])
+        row = int(np.searchsorted(found.offsets, box, side="right")) - 1
+        word, place = found.category_words[box].as_py(), box - int(found.offsets[row])
+        raise DataError(
+            f"{shard.name}:{first_row + row}: category {word!r} of box {place} is not among the {classes} "
+            "classes; pass the data set's own class names with --classes"
+        )
+
+
+def _check_columns(file: Any, shard: Shard) -> None:
+    names = file.schema_arrow.names
+    missing = [name for name in ("image", "objects") if name not in names]
+    if missing:
+        raise DataError(
+            f"{shard.name}: no column `{missing[0]}` among {', '.join(names)}; expected the columns of "
+            "detection-datasets/coco: image, objects, and perhaps image_id, width, height"
+        )
+
+
+def _declared_classes(file: Any, shard: Shard) -> tuple[str, ...] | None:
+    """Read the class names out of the features note that the `datasets` library leaves in a shard."""
+    note = (file.schema_arrow.metadata or {}).get(b"huggingface")
+    try:
+        objects = json.loads(note or b"{}")["info"]["features"]["objects"]
+        fields = objects[0] if isinstance(objects, list) else objects.get("feature", objects)
+        names = fields["category"].get("names") or fields["category"]["feature"]["names"]
+        names = tuple(str(name) for name in names)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+        return None  # No note, or one that says nothing of classes.
+    check_classes(names, f"{shard.name} (declared classes)")
+    return names
+
+
+def _footer(path: Path) -> bytes:
+    """Give a parquet file's end, where all sizes, offsets and statistics stand."""
+    with path.open("rb") as stream:
+        stream.seek(max(0, stream.seek(0, os.SEEK_END) - 65536))
+        return stream.read()
+
+
+def _size(size_wh: FloatArray) -> tuple[int, int] | None:
+    if not np.isfinite(size_wh).all() or (size_wh < 1).any():
+        return None
+    return int(size_wh[0]), int(size_wh[1])
+
+
+def _joined(parts: list[IntArray]) -> IntArray:
+    return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)

@@ -1,0 +1,73 @@
+"""The image bytes of parquet rows: out of Arrow's buffer, or from the file that a row names.
+
+Takes a record batch with a column `image`, gives bytes. Decodes nothing; knows no annotations.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from paddle_ground.data.shards import Shard
+from paddle_ground.errors import DataError
+
+
+class BatchImages:
+    """The images of one record batch.
+
+    Args:
+        batch: With a column `image`: a struct of `bytes` and `path`, or plain binary.
+        shard: Where the batch comes from.
+        root: The data set's folder, which no path may leave.
+    """
+
+    def __init__(self, batch: Any, shard: Shard, root: Path) -> None:
+        import pyarrow as pa
+
+        column = batch.column("image")
+        self._shard, self._root = shard, root
+        self._paths: Any = None
+        if pa.types.is_struct(column.type):
+            names = [field.name for field in column.type]
+            parts = dict(zip(names, column.flatten(), strict=True))
+            self._paths = parts.get("path")
+            column = parts.get("bytes")
+        self._bytes: Any = column
+
+    def read(self, row: int, shard_row: int) -> memoryview | bytes:
+        """Give the bytes of one image.
+
+        Args:
+            row: Its place in the batch.
+            shard_row: Its place in the shard, for messages.
+
+        Returns:
+            A view into Arrow's memory, or a file's content.
+
+        Raises:
+            DataError: Neither bytes nor a file are there, or the path leads out of the data set.
+        """
+        value = self._bytes[row] if self._bytes is not None else None
+        if value is not None and value.is_valid:
+            return memoryview(value.as_buffer())
+        path = self._paths[row].as_py() if self._paths is not None else None
+        where = f"{self._shard.name}:{shard_row}"
+        if not path:
+            raise DataError(
+                f"{where}: the image is missing (no bytes, no path); remove the row or fetch the shard anew"
+            )
+        return self._read_file(path, where)
+
+    def _read_file(self, path: str, where: str) -> bytes:
+        relative = os.path.normpath(path)
+        if os.path.isabs(relative) or relative.split(os.sep)[0] == os.pardir:
+            raise DataError(
+                f"{where}: image path {path!r} leads out of the data set; use paths inside {self._root}"
+            )
+        for folder in (self._shard.path.parent, self._root):
+            if (folder / relative).is_file():
+                return (folder / relative).read_bytes()
+        raise DataError(
+            f"{where}: the image {path!r} is neither in the shard nor in {self._root}; put the file there"
+        )

@@ -1,0 +1,281 @@
+"""From an annotated data set to samples.jsonl, truth and images: streaming, parallel, resumable.
+
+Takes `PrepareOptions`, gives in the output folder
+
+    train.jsonl, val.jsonl      messages records, boxes in the model's integers
+    train.meta.json, ...        how they were made, and what was left out
+    train.truth.json, ...       COCO JSON with the exact pixel boxes and crowd flags
+    images/                     the source's image files, byte for byte
+
+Survey (no images) -> draw the splits -> convert chunk by chunk, several at a time -> put the pieces
+together in order -> publish. What comes out depends on the source and the options alone, not on the
+number of workers, nor on how often a run was stopped. Knows no file format of sources (see `source`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from paddle_ground import __version__
+from paddle_ground.answers import AnswerFormat, answer_format
+from paddle_ground.boxes import coordinate_space
+from paddle_ground.data.classes import read_classes
+from paddle_ground.data.convert import BoxOrder, RowOptions
+from paddle_ground.data.download import download_dataset
+from paddle_ground.data.layout import BoxLayout
+from paddle_ground.data.merge import SplitResult, merge_pieces
+from paddle_ground.data.pieces import BadImages, Piece, PieceOptions, Progress, plan_pieces, run_pieces
+from paddle_ground.data.sampling import draw_splits
+from paddle_ground.data.source import Source
+from paddle_ground.data.staging import FILE_NAMES, IMAGES, Staging, lock_output
+from paddle_ground.errors import ConfigError, DataError, PaddleGroundError, RecordError
+from paddle_ground.files import sha256_file
+from paddle_ground.prompts import DETECT_ALL, detect_classes
+from paddle_ground.records import SamplesMeta, meta_path, read_meta, truth_path
+
+# Raised whenever the same source and options give other bytes than before.
+_OUTPUT_VERSION = 1
+_FINGERPRINT = "fingerprint"
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareOptions:
+    """What to prepare, and how.
+
+    Attributes:
+        output_dir: Where the result goes. Its images/ and samples are replaced as a whole.
+        source: A folder of parquet shards; None to download `dataset_repo`.
+        dataset_repo: The data set's name on the hub, or a folder on this machine.
+        total_samples: How many images to draw, over both splits; None for all.
+        val_ratio: The part of them that goes to val; see `sampling.draw_splits`.
+        seed: Of the draw.
+        split_map: Output split ("train", "val" or "none") by source split; None for the usual names.
+        bbox_format: "auto", "xyxy" or "xywh".
+        answer_format: "tokens" or "json".
+        prompt: What the user asks; None for the tutorial's prompt with tokens, and for Qwen3-VL's own
+            with JSON, which names the classes.
+        classes: A file with one class name a line; None for what the source declares, else COCO's.
+        keep_empty: Whether images without boxes become samples. A model that never sees one learns
+            to find something everywhere.
+        box_order: "position" (top to bottom, then left to right) or "source". Any order that can be
+            read off the image does; one that can't teaches the model to guess.
+        coordinate_space: The model's; see `paddle_ground.boxes.coordinate_space`.
+        bad_images: "stop" at a missing, broken or wrongly sized image, or "skip" and count it.
+        workers: How many chunks to convert at a time; 0 for one a processor.
+    """
+
+    output_dir: Path
+    source: Path | None = None
+    dataset_repo: str = "detection-datasets/coco"
+    total_samples: int | None = None
+    val_ratio: float = 0.1
+    seed: int = 42
+    split_map: Mapping[str, str] | None = None
+    bbox_format: str = "auto"
+    answer_format: str = "tokens"
+    prompt: str | None = None
+    classes: Path | None = None
+    keep_empty: bool = True
+    box_order: BoxOrder = "position"
+    coordinate_space: str = "relative_1000"
+    bad_images: BadImages = "stop"
+    workers: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareReport:
+    """What was prepared.
+
+    Attributes:
+        output_dir: Where it is.
+        splits: One result a split that has samples, train first.
+        notes: What the user should hear about the source, a line each.
+        reused: True where the folder already held exactly this.
+    """
+
+    output_dir: Path
+    splits: tuple[SplitResult, ...]
+    notes: tuple[str, ...]
+    reused: bool
+
+    def samples_path(self, split: str) -> Path | None:
+        """Give the path of a split's samples, or None where the split has none."""
+        found = any(result.split == split for result in self.splits)
+        return self.output_dir / f"{split}.jsonl" if found else None
+
+
+def prepare(options: PrepareOptions, progress: Progress | None = None) -> PrepareReport:
+    """Prepare a data set, go on where a stopped run ended, or find that all is there already.
+
+    Args:
+        options: What and how.
+        progress: Called with the number of images done and of all.
+
+    Raises:
+        ConfigError: An option is out of its range.
+        DataError: The source can't be read or the output can't be written; nothing is left that
+            looks finished.
+    """
+    _check(options)
+    output_dir = Path(options.output_dir)
+    with lock_output(output_dir):
+        source = _open_source(options)
+        row_options = _row_options(options, source.class_names)
+        meta = _meta_template(options, source, row_options)
+        finished = _find_finished(output_dir, meta)
+        if finished:
+            return PrepareReport(output_dir, finished, source.notes, reused=True)
+        workers = options.workers or os.cpu_count() or 1
+        pieces = _plan(source, options, workers)
+        staging = Staging(output_dir, meta.settings[_FINGERPRINT])
+        try:
+            piece_options = PieceOptions(row_options, options.keep_empty, options.bad_images)
+            run_pieces(source, pieces, piece_options, staging, workers, progress)
+            numbers = [piece.chunk.index for piece in pieces]
+            results = merge_pieces(staging, numbers, source.class_names, partial(_complete, meta))
+            filled = _filled(results, source.name)
+        except PaddleGroundError as error:
+            if not isinstance(error.__cause__, OSError):  # A full disk: what is done can be used again.
+                staging.discard()
+            raise
+        splits = [result.split for result in filled]
+        staging.publish([name for name in FILE_NAMES if name.split(".")[0] in splits])
+    return PrepareReport(output_dir, filled, source.notes, reused=False)
+
+
+def _check(options: PrepareOptions) -> None:
+    choices = {
+        "bbox_format": (options.bbox_format, ("auto", "xyxy", "xywh")),
+        "box_order": (options.box_order, ("position", "source")),
+        "bad_images": (options.bad_images, ("stop", "skip")),
+    }
+    for name, (value, known) in choices.items():
+        if value not in known:
+            raise ConfigError(f"{name} is {value!r}; it must be {', '.join(known[:-1])} or {known[-1]}")
+    if options.workers < 0:
+        raise ConfigError(f"workers is {options.workers}; it must be 1 or more, or 0 for one a processor")
+    if options.seed < 0:
+        raise ConfigError(f"seed is {options.seed}; it must be 0 or more")
+    # Bad numbers shall not wait for a download to be found out.
+    draw_splits(np.ones(1, np.bool_), np.zeros(1, np.bool_), options.total_samples, options.val_ratio, 0)
+
+
+def _open_source(options: PrepareOptions) -> Source:
+    from paddle_ground.data.coco_parquet import CocoParquet
+
+    classes = read_classes(options.classes) if options.classes is not None else None
+    layout: BoxLayout | None = None
+    if options.bbox_format != "auto":
+        layout = "xyxy" if options.bbox_format == "xyxy" else "xywh"
+    if options.source is not None:
+        return CocoParquet(options.source, classes, layout, options.split_map)
+    root = download_dataset(options.dataset_repo)
+    name = options.dataset_repo if not Path(options.dataset_repo).is_dir() else None
+    return CocoParquet(root, classes, layout, options.split_map, name)
+
+
+def _row_options(options: PrepareOptions, class_names: tuple[str, ...]) -> RowOptions:
+    fmt = answer_format(options.answer_format)
+    prompt = options.prompt
+    if prompt is None:
+        prompt = DETECT_ALL if fmt is AnswerFormat.TOKENS else detect_classes(class_names, fmt)
+    if not prompt.strip():
+        raise ConfigError("the prompt is blank; say what to look for, or leave it out")
+    for mark in ("<image>", "<ref-object>", "<bbox>"):
+        if mark in prompt:
+            raise ConfigError(f"the prompt holds {mark}; leave it out, the image is put before the prompt")
+    space = coordinate_space(options.coordinate_space)
+    return RowOptions(space, fmt, prompt, class_names, options.box_order)
+
+
+def _meta_template(options: PrepareOptions, source: Source, row: RowOptions) -> SamplesMeta:
+    """Fill in all of the meta that is known before any row is read."""
+    settings = {
+        "total_samples": str(options.total_samples or "all"),
+        "val_ratio": repr(float(options.val_ratio)),
+        "seed": str(options.seed),
+        "bbox_format": options.bbox_format,
+        "box_order": options.box_order,
+        "keep_empty": str(options.keep_empty),
+        "bad_images": options.bad_images,
+    }
+    meta = SamplesMeta(
+        source=source.name,
+        converter_version=__version__,
+        coordinate_space=row.space.name,
+        answer_format=row.answer_format.value,
+        prompt=row.prompt,
+        class_names=row.class_names,
+        counts={},
+        samples_sha256="",
+        settings=settings,
+    )
+    identity = [
+        _OUTPUT_VERSION,
+        source.fingerprint,
+        meta.source,
+        meta.converter_version,
+        meta.coordinate_space,
+    ]
+    identity += [meta.answer_format, meta.prompt, meta.class_names, settings]
+    fingerprint = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+    return replace(meta, settings={**settings, _FINGERPRINT: fingerprint})
+
+
+def _complete(meta: SamplesMeta, counts: dict[str, int], samples_sha256: str) -> SamplesMeta:
+    return replace(meta, counts=counts, samples_sha256=samples_sha256)
+
+
+def _plan(source: Source, options: PrepareOptions, workers: int) -> list[Piece]:
+    with ThreadPoolExecutor(workers) as pool:
+        facts = list(pool.map(source.survey, source.chunks))
+    is_val = np.repeat(
+        [chunk.split == "val" for chunk in source.chunks], [chunk.rows for chunk in source.chunks]
+    )
+    usable = np.concatenate([fact.usable_boxes for fact in facts]) if facts else np.zeros(0, np.int64)
+    eligible = np.ones(len(usable), np.bool_) if options.keep_empty else usable > 0
+    if not eligible.any():
+        reason = "has a usable box; pass --keep-empty" if len(usable) else "is there"
+        raise DataError(f"{source.name}: no image {reason}, or choose another source")
+    splits = draw_splits(eligible, is_val, options.total_samples, options.val_ratio, options.seed)
+    return plan_pieces(source.chunks, facts, splits)
+
+
+def _filled(results: tuple[SplitResult, ...], name: str) -> tuple[SplitResult, ...]:
+    filled = tuple(result for result in results if result.counts["kept"])
+    if not filled:
+        reasons = {reason: places[0] for result in results for reason, places in result.examples.items()}
+        found = "; ".join(f"{reason}: {place}" for reason, place in reasons.items())
+        raise DataError(f"{name}: no sample is left ({found}); mend the source or keep more of it")
+    return filled
+
+
+def _find_finished(output_dir: Path, meta: SamplesMeta) -> tuple[SplitResult, ...]:
+    """Find the results of a finished run of the same job, or nothing."""
+    found = []
+    images = 0
+    for split in ("train", "val"):
+        samples = output_dir / f"{split}.jsonl"
+        if not samples.exists():
+            continue
+        try:
+            other = read_meta(meta_path(samples))
+        except RecordError:
+            return ()
+        if replace(other, counts={}, samples_sha256="") != meta or not truth_path(samples).exists():
+            return ()
+        if sha256_file(samples) != other.samples_sha256:
+            return ()
+        images += other.counts.get("kept", 0)
+        found.append(SplitResult(split, dict(other.counts), {}))
+    there = len(os.listdir(output_dir / IMAGES)) if (output_dir / IMAGES).is_dir() else 0
+    return tuple(found) if found and there == images else ()
