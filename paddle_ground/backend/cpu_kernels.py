@@ -1,0 +1,298 @@
+"""Forward passes of PaddleFormers' Qwen3-VL, written for the kernels that a CPU has.
+
+Takes: PaddleFormers' own layers, by replacing their `forward`. Gives: the same numbers
+(to float32 rounding; tests compare outputs and gradients with the stock ones), several
+times faster. Does not know: data, training arguments, GPUs (nothing here is applied there).
+
+Upstream symptoms mended:
+- `RMSNorm` calls `fused_rms_norm_ext`, which has no CPU kernel, or `pow`, ten times slower than a product.
+- The patch embedding is a Conv3D whose stride equals its kernel: one matrix product.
+- Vision attention builds a dense mask over all patches of the batch; an image attends only to itself.
+- Rotary embedding slices and concatenates along the last axis; a product with a constant matrix is faster.
+- Positions and rotary angles of an image grid are computed with hundreds of small operators a step.
+- Image features are scattered with boolean masks; flat indices do it in one `scatter`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import paddle
+from paddleformers.nn import mlp as pf_mlp
+from paddleformers.nn import norm as pf_norm
+from paddleformers.nn.attention.interface import ALL_ATTENTION_FUNCTIONS
+from paddleformers.transformers.qwen3_vl import modeling as qwen3_vl
+
+from paddle_ground.backend.cpu_attention import (
+    attend,
+    attention_bias,
+    grouped_attention,
+    rotate,
+    text_attention_interface,
+)
+from paddle_ground.backend.positions import Grid, rope_index, vision_layout
+
+
+class RootMeanSquareNorm(paddle.autograd.PyLayer):  # type: ignore[misc, unused-ignore]
+    """y = x / rms(x) * w over the last axis, with the derivative written out.
+
+    Backward, with n = x / rms(x) and g = dy * w:  dx = (g - n * mean(g * n)) / rms(x),  dw = sum(dy * n).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: paddle.Tensor, weight: paddle.Tensor, epsilon: float) -> paddle.Tensor:
+        """Normalise (..., width) by its root mean square; `weight` is (width,)."""
+        inverse = paddle.rsqrt((x * x).mean(-1, keepdim=True) + epsilon)
+        normal = x * inverse
+        ctx.save_for_backward(normal, inverse, weight)
+        return normal * weight
+
+    @staticmethod
+    def backward(ctx: Any, grad: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor]:
+        """Give the gradients of `x` and `weight`."""
+        normal, inverse, weight = ctx.saved_tensor()
+        scaled = grad * weight
+        grad_x = (scaled - normal * (scaled * normal).mean(-1, keepdim=True)) * inverse
+        # A product with ones adds the rows up; the sum kernel over a leading axis is ten times slower.
+        rows = (grad * normal).reshape([-1, weight.shape[0]])
+        grad_weight = paddle.matmul(paddle.ones([1, rows.shape[0]]), rows).reshape([-1])
+        return grad_x, grad_weight
+
+
+def rms_norm(x: paddle.Tensor, weight: paddle.Tensor, epsilon: float) -> paddle.Tensor:
+    """Normalise by the root mean square over the last axis (arXiv 1910.07467)."""
+    return RootMeanSquareNorm.apply(x.astype("float32"), weight.astype("float32"), epsilon).astype(
+        weight.dtype
+    )
+
+
+def rms_norm_forward(self: Any, hidden_states: paddle.Tensor) -> paddle.Tensor:
+    """Do what `RMSNorm.forward` does."""
+    return rms_norm(hidden_states, self.weight, self.variance_epsilon)
+
+
+def patch_embed_forward(self: Any, hidden_states: paddle.Tensor) -> paddle.Tensor:
+    """Project flat patches with one matrix product; (patches, values) -> (patches, hidden)."""
+    weight = self.proj.weight.reshape([self.embed_dim, -1])
+    flat = hidden_states.astype(weight.dtype).reshape([-1, weight.shape[1]])
+    return paddle.matmul(flat, weight, transpose_y=True) + self.proj.bias
+
+
+def mlp_forward(self: Any, x: paddle.Tensor) -> paddle.Tensor:
+    """Gate with `silu(gate) * up` on two halves, without the fused swiglu (slower on a CPU)."""
+    if self.fuse_up_gate:
+        gate, up = paddle.split(getattr(self, self.gate_up_proj_name)(x), 2, axis=-1)
+    else:
+        gate, up = self.gate_proj(x), self.up_proj(x)
+    return self.down_proj(self.act_fn(gate) * up)
+
+
+def text_attention_forward(
+    self: Any,
+    hidden_states: paddle.Tensor,
+    attention_mask: paddle.Tensor | None = None,
+    position_ids: paddle.Tensor | None = None,
+    past_key_values: Any = None,
+    output_attentions: bool = False,
+    use_cache: bool = False,
+    position_embeddings: Any = None,
+    attn_mask_startend_row_indices: paddle.Tensor | None = None,
+    **kwargs: Any,
+) -> tuple[paddle.Tensor, None]:
+    """Do what `Qwen3VLTextAttention.forward` does, heads first and without strided copies."""
+    batch, length, _ = hidden_states.shape
+    groups, width = self.num_key_value_groups, self.head_dim
+    # Each key head's row of the fused projection holds its queries, its key and its value.
+    mixed = self.qkv_proj(hidden_states).reshape([batch, length, self.num_key_value_heads, groups + 2, width])
+    query, key, value = paddle.split(mixed.transpose([2, 3, 0, 1, 4]), [groups, 1, 1], axis=1)
+    cos, sin = position_embeddings
+    query = rotate(rms_norm(query, self.q_norm.weight, self.q_norm.variance_epsilon), cos, sin)
+    key = rotate(rms_norm(key, self.k_norm.weight, self.k_norm.variance_epsilon), cos, sin)
+    query = query.reshape([self.num_heads, batch, length, width])
+    key, value = key.squeeze(1), value.squeeze(1)
+    if past_key_values is not None:
+        batch_first = [1, 0, 2, 3]
+        key, value = past_key_values.update(
+            key.transpose(batch_first), value.transpose(batch_first), self.layer_idx
+        )
+        key, value = key.transpose(batch_first), value.transpose(batch_first)
+    bias = attention_bias(
+        self, attention_mask, attn_mask_startend_row_indices, length, int(key.shape[2]), None
+    )
+    return self.o_proj(grouped_attention(query, key, value, bias, self.scaling)), None
+
+
+def vision_attention_forward(
+    self: Any,
+    hidden_states: paddle.Tensor,
+    cu_seqlens: paddle.Tensor,
+    rotary_pos_emb: paddle.Tensor | None = None,
+    position_embeddings: Any = None,
+    attn_mask_startend_row_indices: paddle.Tensor | None = None,
+    **kwargs: Any,
+) -> paddle.Tensor:
+    """Attend image by image: (patches, hidden) in, the same out. Images of one size go as one batch."""
+    patches = int(hidden_states.shape[0])
+    lengths = np.diff(cu_seqlens.numpy()).tolist()
+    cos, sin = position_embeddings
+    mixed = self.qkv(hidden_states)
+    if len(set(lengths)) == 1:
+        out = _vision_batch(self, mixed, cos, sin, len(lengths))
+    else:
+        parts = zip(*(t.split(lengths) for t in (mixed, cos, sin)), strict=True)
+        out = paddle.concat([_vision_batch(self, m, c, s, 1) for m, c, s in parts])
+    return self.proj(out.reshape([patches, -1]))
+
+
+def _vision_batch(
+    self: Any, mixed: paddle.Tensor, cos: paddle.Tensor, sin: paddle.Tensor, images: int
+) -> paddle.Tensor:
+    heads, width = self.num_heads, self.head_dim
+    mixed = mixed.reshape([-1, 3, heads, width]).transpose([1, 2, 0, 3])
+    query_key, value = paddle.split(mixed, [2, 1], axis=0)
+    by_image = [heads, images, -1, width]
+    query, key = (part.reshape(by_image) for part in rotate(query_key, cos, sin).unbind(0))
+    out = attend(query, key, value.reshape(by_image), None, self.scaling)
+    return out.transpose([1, 2, 0, 3]).reshape([-1, heads * width])
+
+
+def rot_pos_emb(self: Any, grid_thw: paddle.Tensor) -> paddle.Tensor:
+    """Give the rotary angles of every patch, (patches, head_dim / 2), from a table made once a grid."""
+    grids = _grids(grid_thw)
+    angles = [vision_layout(g, self.spatial_merge_size, self.num_grid_per_side).row_column for g in grids]
+    row_column = paddle.to_tensor(np.concatenate(angles)).astype("float32")
+    return (row_column.unsqueeze(-1) * self.rotary_pos_emb.inv_freq).flatten(start_axis=1)
+
+
+def fast_pos_embed_interpolate(self: Any, grid_thw: paddle.Tensor) -> paddle.Tensor:
+    """Interpolate the learned position table bilinearly to every grid; (patches, hidden)."""
+    layouts = [vision_layout(g, self.spatial_merge_size, self.num_grid_per_side) for g in _grids(grid_thw)]
+    # Same grid, same rows: one product for each distinct grid, then a gather.
+    distinct = {id(layout): layout for layout in layouts}
+    tables = {
+        key: paddle.matmul(paddle.to_tensor(layout.interpolation), self.pos_embed.weight)
+        for key, layout in distinct.items()
+    }
+    if len(tables) == 1:
+        (table,) = tables.values()
+        return table.tile([len(layouts), 1])
+    return paddle.concat([tables[id(layout)] for layout in layouts])
+
+
+def _grids(grid_thw: paddle.Tensor) -> list[Grid]:
+    return [(int(t), int(h), int(w)) for t, h, w in grid_thw.numpy().tolist()]
+
+
+def deepstack_process(
+    self: Any, hidden_states: paddle.Tensor, visual_pos_masks: paddle.Tensor, visual_embeds: paddle.Tensor
+) -> paddle.Tensor:
+    """Add one level of visual features at the image tokens, by flat index."""
+    shape = hidden_states.shape
+    index = _flat_index(visual_pos_masks)
+    flat = hidden_states.reshape([-1, shape[-1]])
+    added = paddle.zeros_like(flat).scatter(index, visual_embeds.astype(flat.dtype), overwrite=True)
+    return (flat + added).reshape(shape)
+
+
+def _flat_index(mask: paddle.Tensor) -> paddle.Tensor:
+    return paddle.to_tensor(np.flatnonzero(mask.numpy()))
+
+
+def get_rope_index(
+    self: Any,
+    input_ids: paddle.Tensor | None = None,
+    image_grid_thw: paddle.Tensor | None = None,
+    video_grid_thw: paddle.Tensor | None = None,
+    attention_mask: paddle.Tensor | None = None,
+) -> tuple[paddle.Tensor, paddle.Tensor]:
+    """Give three-axis positions (3, B, L) and the offset of the next one (B, 1), computed in numpy.
+
+    Videos, and calls without ids, take the stock way.
+    """
+    if input_ids is None or video_grid_thw is not None:
+        stock: tuple[paddle.Tensor, paddle.Tensor] = self._stock_get_rope_index(
+            input_ids, image_grid_thw, video_grid_thw, attention_mask
+        )
+        return stock
+    positions, deltas = rope_index(
+        input_ids.numpy(),
+        [] if image_grid_thw is None else _grids(image_grid_thw),
+        None if attention_mask is None else attention_mask.numpy(),
+        image_token_id=self.config.image_token_id,
+        merge=self.config.vision_config.spatial_merge_size,
+    )
+    return paddle.to_tensor(positions), paddle.to_tensor(deltas)
+
+
+PATCHES: tuple[tuple[Any, str, Any], ...] = (
+    (pf_norm.RMSNorm, "forward", rms_norm_forward),
+    (pf_mlp.MLP, "forward", mlp_forward),
+    (qwen3_vl.Qwen3VLVisionPatchEmbed, "forward", patch_embed_forward),
+    (qwen3_vl.Qwen3VLVisionAttention, "forward", vision_attention_forward),
+    (qwen3_vl.Qwen3VLVisionModel, "rot_pos_emb", rot_pos_emb),
+    (qwen3_vl.Qwen3VLVisionModel, "fast_pos_embed_interpolate", fast_pos_embed_interpolate),
+    (qwen3_vl.Qwen3VLTextAttention, "forward", text_attention_forward),
+    (qwen3_vl.Qwen3VLTextModel, "_deepstack_process", deepstack_process),
+    (qwen3_vl.Qwen3VLModelDeprecated, "get_rope_index", get_rope_index),
+)
+
+
+_STOCK_ATTENTION: dict[str, Any] = {}
+
+
+def apply() -> None:
+    """Put the CPU forward passes in place of the stock ones. Calling it again changes nothing."""
+    for owner, name, mine in PATCHES:
+        stock = getattr(owner, name)
+        if stock is not mine:
+            setattr(owner, f"_stock_{name}", stock)
+            setattr(owner, name, mine)
+    served = ALL_ATTENTION_FUNCTIONS._global_mapping
+    for name in ("sdpa", "flashmask"):
+        _STOCK_ATTENTION.setdefault(name, served[name])
+        served[name] = text_attention_interface
+
+
+def restore() -> None:
+    """Put the stock forward passes back; for tests that compare."""
+    for owner, name, mine in PATCHES:
+        if getattr(owner, name) is mine:
+            setattr(owner, name, getattr(owner, f"_stock_{name}"))
+    ALL_ATTENTION_FUNCTIONS._global_mapping.update(_STOCK_ATTENTION)
+
+
+@contextmanager
+def contiguous_kernels() -> Iterator[None]:
+    """Turn Paddle's strided views off inside the block.
+
+    A transposed view costs nothing to make, and much to copy: Paddle's CPU copy of a strided
+    tensor walks it element by element (4.6 ms where the transpose kernel takes 0.08 ms).
+    Loading a checkpoint needs the views, so they are off only around forward and backward.
+    """
+    flag = "FLAGS_use_stride_kernel"
+    before = paddle.get_flags([flag])[flag]
+    paddle.set_flags({flag: False})
+    try:
+        yield
+    finally:
+        paddle.set_flags({flag: before})
+
+
+def use_contiguous_kernels_in_training() -> None:
+    """Wrap the trainer's training and prediction steps in `contiguous_kernels`."""
+    from paddleformers.trainer import Trainer
+
+    for name in ("training_step", "prediction_step"):
+        stock = getattr(Trainer, name)
+        if getattr(stock, "_paddle_ground", False):
+            continue
+
+        def step(self: Any, *args: Any, _stock: Any = stock, **kwargs: Any) -> Any:
+            with contiguous_kernels():
+                return _stock(self, *args, **kwargs)
+
+        step._paddle_ground = True  # type: ignore[attr-defined]
+        setattr(Trainer, name, step)

@@ -1,0 +1,138 @@
+"""Mends of PaddleFormers 1.2 that any machine may need, each with the upstream symptom.
+
+Takes PaddleFormers' modules, by binding names in them; gives a training run that starts,
+resumes and leaves a model folder that inference can read. Every function may be called twice.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from paddle_ground.backend.settings import GroundingSettings
+
+STOCK_MAX_PIXELS, STOCK_MIN_PIXELS = 768 * 768, 32 * 32
+
+
+def use_native_qwen3_vl() -> None:
+    """Bind the public Qwen3-VL names to the native classes.
+
+    Symptom: `AutoModelForConditionalGeneration` resolves to a class of modeling_fleet.py, which
+    imports paddlefleet: ModuleNotFoundError where it is absent, no tensor parallelism where it is there.
+    """
+    from paddleformers import transformers
+    from paddleformers.transformers import qwen3_vl
+    from paddleformers.transformers.qwen3_vl import modeling
+
+    for module in (modeling, qwen3_vl, transformers):
+        module.Qwen3VLForConditionalGeneration = modeling.Qwen3VLForConditionalGenerationDeprecated
+        module.Qwen3VLModel = modeling.Qwen3VLModelDeprecated
+
+
+def define_absent_fleet_names() -> None:
+    """Give the trainer a `GPTModel` that nothing is an instance of.
+
+    Symptom: evaluating a LoRA run ends in `NameError: GPTModel` where paddlefleet is absent.
+    """
+    from paddleformers.trainer import trainer
+
+    if not hasattr(trainer, "GPTModel"):
+        trainer.GPTModel = type("GPTModel", (), {"__doc__": "Stands in for paddlefleet's class."})
+
+
+def init_fleet_once() -> None:
+    """Initialise fleet for one process before training arguments are parsed.
+
+    Symptom: resuming a one-process run from a flex checkpoint ends in
+    `AttributeError: 'Fleet' object has no attribute '_hcg'`.
+    """
+    from paddle.distributed import fleet
+
+    if int(os.environ.get("PADDLE_TRAINERS_NUM", "1")) == 1 and not hasattr(fleet.fleet, "_hcg"):
+        fleet.init(is_collective=True)
+
+
+def apply_image_limits(settings: GroundingSettings) -> None:
+    """Set the pixel limits of training images on the processor class.
+
+    Symptom: the multimodal plugin shrinks every image to 768 x 768 pixels of area whatever the
+    processor says, because it reads `processor.image_max_pixels`, which no processor defines.
+    """
+    from paddleformers.transformers.qwen3_vl.processor import Qwen3VLProcessor
+
+    if settings.image_max_pixels is not None:
+        Qwen3VLProcessor.image_max_pixels = settings.image_max_pixels
+    if settings.image_min_pixels is not None:
+        Qwen3VLProcessor.image_min_pixels = settings.image_min_pixels
+
+
+def write_grounding_beside_checkpoints(settings: GroundingSettings, args: Mapping[str, Any]) -> None:
+    """Add a callback that leaves `grounding.json` in every folder that the trainer saves to.
+
+    Symptom: a checkpoint says nothing of the coordinates, answers and pixel limits it was trained
+    with, so that serving it differently goes unnoticed.
+    """
+    from paddleformers.cli.train.sft.sft_trainer import SFTTrainer
+
+    stock = SFTTrainer.__init__
+    if getattr(stock, "_paddle_ground", False):
+        return
+
+    @functools.wraps(stock)
+    def init(self: Any, *rest: Any, **kwargs: Any) -> None:
+        stock(self, *rest, **kwargs)
+        self.add_callback(_grounding_callback(settings, dict(args)))
+
+    init._paddle_ground = True  # type: ignore[attr-defined]
+    SFTTrainer.__init__ = init
+
+
+def _grounding_callback(settings: GroundingSettings, args: Mapping[str, Any]) -> Any:
+    from paddleformers.trainer import TrainerCallback
+
+    class GroundingCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]
+        def on_save(self, training_args: Any, state: Any, control: Any, **_: Any) -> None:
+            if training_args.process_index == 0:
+                output = Path(training_args.output_dir)
+                write_grounding(settings, args, output)
+                write_grounding(settings, args, output / f"checkpoint-{state.global_step}")
+
+        def on_train_end(self, training_args: Any, state: Any, control: Any, **_: Any) -> None:
+            if training_args.process_index == 0:
+                write_grounding(settings, args, Path(training_args.output_dir))
+
+    return GroundingCallback()
+
+
+def write_grounding(settings: GroundingSettings, args: Mapping[str, Any], folder: Path) -> None:
+    """Write `grounding.json` into a model folder, from the training data's meta file.
+
+    Args:
+        settings: The run's `grounding` section.
+        args: The YAML; its first training file's `.meta.json` is read. Without one, the base
+            model's own `grounding.json` is kept, if it has one.
+        folder: Made if it is missing.
+    """
+    from paddle_ground import records
+    from paddle_ground.records.meta import GROUNDING_FILE
+
+    folder.mkdir(parents=True, exist_ok=True)
+    data = str(args.get("train_dataset_path") or "").split(",")[0].strip()
+    base = Path(str(args.get("model_name_or_path") or "")) / GROUNDING_FILE
+    if data and records.meta_path(Path(data)).exists():
+        meta = records.read_meta(Path(data))
+        config = records.GroundingConfig(
+            coordinate_space=meta.coordinate_space,
+            answer_format=meta.answer_format,
+            prompt=meta.prompt,
+            min_pixels=settings.image_min_pixels or STOCK_MIN_PIXELS,
+            max_pixels=settings.image_max_pixels or STOCK_MAX_PIXELS,
+            class_names=meta.class_names,
+        )
+        records.write_grounding(folder, config)
+    elif base.exists():
+        shutil.copyfile(base, folder / GROUNDING_FILE)

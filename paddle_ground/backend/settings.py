@@ -1,0 +1,62 @@
+"""The `grounding:` section of a training YAML: what paddle_ground adds to PaddleFormers' own keys.
+
+Takes a mapping; gives a checked record. It imports neither paddle nor PaddleFormers, so
+that a linter can use it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from paddle_ground.errors import ConfigError
+
+IMPLEMENTATIONS = ("auto", "native", "upstream")
+
+
+@dataclass(frozen=True)
+class GroundingSettings:
+    """Settings of one training run.
+
+    Attributes:
+        implementation: `auto`, `native` or `upstream` (see `register.choose_implementation`).
+        image_max_pixels: Area in pixels above which a training image is shrunk; none keeps
+            PaddleFormers' 768 x 768, which is then also written for inference.
+        image_min_pixels: Area below which it is enlarged; none keeps PaddleFormers' 32 x 32.
+    """
+
+    implementation: str = "auto"
+    image_max_pixels: int | None = None
+    image_min_pixels: int | None = None
+
+    @classmethod
+    def from_mapping(cls, section: Mapping[str, Any]) -> GroundingSettings:
+        """Check and read the section.
+
+        Raises:
+            ConfigError: It is no mapping, or a key or value is unknown; the message lists every problem.
+        """
+        if not isinstance(section, Mapping):
+            raise ConfigError(f"`grounding` must be a mapping of settings; found {type(section).__name__}")
+        known = [f.name for f in fields(cls)]
+        problems = [_unknown(key, known) for key in section if key not in known]
+        chosen = section.get("implementation", "auto")
+        if chosen not in IMPLEMENTATIONS:
+            problems.append(
+                f"`grounding.implementation` is {chosen!r}; expected {', '.join(IMPLEMENTATIONS)}"
+            )
+        for key in ("image_max_pixels", "image_min_pixels"):
+            value = section.get(key)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                problems.append(f"`grounding.{key}` is {value!r}; expected a positive whole number of pixels")
+        if problems:
+            raise ConfigError("; ".join(problems))
+        return cls(**section)
+
+
+def _unknown(key: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(key, known, n=1)
+    hint = f" (did you mean `grounding.{near[0]}`?)" if near else f"; known: {', '.join(known)}"
+    return f"unknown key `grounding.{key}`{hint}"

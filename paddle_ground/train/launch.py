@@ -1,0 +1,265 @@
+"""Start a training run and follow it to its end.
+
+Takes a checked configuration; gives a run folder (resolved YAML, versions, hashes, log,
+VisualDL curves, checkpoints, final model) and a report. The training itself is
+`paddleformers-cli train`, unmodified, in a child process.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from paddle_ground.backend import cpu_runtime
+from paddle_ground.errors import TrainError
+from paddle_ground.train.config import TrainConfig, load_config
+from paddle_ground.train.run_folder import write_run_folder
+
+PLUGIN = Path(__file__).resolve().parent.parent / "backend" / "plugin.py"
+_STEP = re.compile(r"(?<!eval_)\bloss: ([-+.\deE]+|nan|inf),.*?global_step: (\d+)")
+_EVAL = re.compile(r"eval_loss: ([-+.\deE]+|nan|inf)")
+
+
+@dataclass
+class TrainReport:
+    """What a finished run left.
+
+    Attributes:
+        output_dir: The run folder, with the final model in it.
+        log_path: Everything that the training printed.
+        seconds: Wall time of the child process.
+        losses: (step, loss) as logged, in order.
+        eval_losses: Evaluation losses in order.
+    """
+
+    output_dir: Path
+    log_path: Path
+    seconds: float = 0.0
+    losses: list[tuple[int, float]] = field(default_factory=list)
+    eval_losses: list[float] = field(default_factory=list)
+
+    @property
+    def steps(self) -> int:
+        """The last step that was logged."""
+        return self.losses[-1][0] if self.losses else 0
+
+
+def train(
+    config_path: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    on_step: Callable[[int, float], None] | None = None,
+) -> TrainReport:
+    """Run a training YAML through `paddleformers-cli train`.
+
+    Args:
+        config_path: The YAML.
+        overrides: `key=value` each, in PaddleFormers' own syntax.
+        on_step: Called with step and loss at each logged step; none draws a progress bar.
+
+    Returns:
+        The report; the model is in its `output_dir`.
+
+    Raises:
+        ConfigError: The YAML is wrong.
+        TrainError: A file that it names is missing, or training failed; the message ends with
+            the error that PaddleFormers printed and the log's path.
+    """
+    config = load_config(config_path, overrides)
+    output_dir = check_paths(config)
+    resolved = write_run_folder(config, _with_plugin(config), output_dir)
+    report = TrainReport(output_dir, output_dir / "train.log")
+    command = [_paddleformers_cli(), "train", str(resolved)]
+    start = time.monotonic()
+    code, tail = _follow(command, child_environment(config, output_dir), report, on_step, config)
+    report.seconds = time.monotonic() - start
+    if code:
+        raise TrainError(
+            f"training stopped with exit code {code}: {_cause(tail)}; all of it: {report.log_path}"
+        )
+    if not any(output_dir.glob("*.safetensors")):
+        raise TrainError(f"{output_dir}: training ended without a model; see {report.log_path}")
+    return report
+
+
+def check_paths(config: TrainConfig) -> Path:
+    """Check the files that a YAML names before anything is started.
+
+    Returns:
+        The output folder.
+
+    Raises:
+        TrainError: A file is missing, or the output folder cannot be written; the message
+            lists every problem.
+    """
+    problems = []
+    for key in ("train_dataset_path", "eval_dataset_path"):
+        for name in str(config.values.get(key) or "").split(","):
+            if name.strip() and not Path(name.strip()).is_file():
+                problems.append(f"{key}: {name.strip()} does not exist (run `paddle-ground prepare` first)")
+    model = config.values.get("model_name_or_path")
+    if not model:
+        problems.append("model_name_or_path is missing")
+    elif _looks_local(str(model)) and not (Path(str(model)) / "config.json").is_file():
+        problems.append(f"model_name_or_path: {model} holds no config.json")
+    output = config.values.get("output_dir")
+    if not output:
+        problems.append("output_dir is missing")
+    else:
+        try:
+            Path(str(output)).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            problems.append(f"output_dir: {output} cannot be made ({error.strerror}); name another folder")
+    if problems:
+        raise TrainError(f"{config.path}: {'; '.join(problems)}")
+    return Path(str(output))
+
+
+def _looks_local(model: str) -> bool:
+    """Tell a path from a hub's `owner/name`."""
+    return model.startswith((".", "/", "~")) or model.count("/") != 1 or Path(model).exists()
+
+
+def _with_plugin(config: TrainConfig) -> dict[str, object]:
+    """Give the YAML's content with the plugin's absolute path, so that it runs from any folder."""
+    values = config.to_mapping()
+    named = values.get("custom_register_path")
+    if not named or Path(str(named)).name == PLUGIN.name:
+        values["custom_register_path"] = str(PLUGIN)
+    return values
+
+
+def child_environment(config: TrainConfig, output_dir: Path) -> dict[str, str]:
+    """Give the environment that the launcher needs.
+
+    On a CPU, one process is started for each id in CUDA_VISIBLE_DEVICES (the launcher refuses an
+    empty list), and they talk through gloo. Variables that are set already are kept.
+    """
+    env = dict(os.environ)
+    env.setdefault("PADDLEFORMERS_DIST_LOG", str(output_dir / "logs"))
+    env.setdefault("MASTER_PORT", str(_free_port()))
+    env["PYTHONUNBUFFERED"] = "1"
+    # `paddleformers-cli` starts its workers as plain `python`.
+    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env.get('PATH', '')}"
+    if config.on_cpu():
+        processes = config.processes()
+        env.setdefault("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(processes))))
+        env.setdefault("PADDLE_DISTRI_BACKEND", "gloo")
+        started = len(env["CUDA_VISIBLE_DEVICES"].split(","))
+        env.update(cpu_runtime.environment(max(1, cpu_runtime.threads_for_process() // started)))
+    return env
+
+
+def _paddleformers_cli() -> str:
+    beside = Path(sys.executable).parent / "paddleformers-cli"
+    found = str(beside) if beside.exists() else shutil.which("paddleformers-cli")
+    if found is None:
+        raise TrainError("paddleformers-cli is not installed in this environment; run `make setup`")
+    return found
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _follow(
+    command: Sequence[str],
+    env: dict[str, str],
+    report: TrainReport,
+    on_step: Callable[[int, float], None] | None,
+    config: TrainConfig,
+) -> tuple[int, list[str]]:
+    """Run the child, keep its output, report its steps; stop it with us when we are interrupted."""
+    tail: deque[str] = deque(maxlen=200)
+    child = subprocess.Popen(
+        command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        with open(report.log_path, "w", encoding="utf-8") as log, _progress(config, on_step) as show:
+            for line in _lines(child):
+                log.write(line)
+                log.flush()
+                tail.append(line)
+                _note(line, report, show)
+        return child.wait(), list(tail)
+    except BaseException:
+        _stop(child)
+        raise
+
+
+def _lines(child: subprocess.Popen[str]) -> Iterable[str]:
+    assert child.stdout is not None
+    return child.stdout
+
+
+def _stop(child: subprocess.Popen[str]) -> None:
+    """End the child and all that it started: the launcher does not pass signals on by itself."""
+    for sig in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(child.pid, sig)
+            child.wait(timeout=10)
+            return
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            continue
+
+
+class _progress:
+    """Call `on_step`, or draw a progress bar where there is none."""
+
+    def __init__(self, config: TrainConfig, on_step: Callable[[int, float], None] | None) -> None:
+        self._on_step = on_step
+        self._total = int(config.values.get("max_steps") or 0)
+
+    def __enter__(self) -> Callable[[int, float], None]:
+        if self._on_step is not None:
+            self._bar = None
+            return self._on_step
+        from tqdm import tqdm
+
+        self._bar = tqdm(total=self._total if self._total > 0 else None, desc="train", unit="step")
+        return self._draw
+
+    def _draw(self, step: int, loss: float) -> None:
+        assert self._bar is not None
+        self._bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
+        self._bar.update(step - self._bar.n)
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _note(line: str, report: TrainReport, show: Callable[[int, float], None]) -> None:
+    found = _STEP.search(line)
+    if found:
+        step, loss = int(found[2]), float(found[1])
+        if not report.losses or step > report.losses[-1][0]:
+            report.losses.append((step, loss))
+            show(step, loss)
+    found = _EVAL.search(line)
+    if found:
+        report.eval_losses.append(float(found[1]))
+
+
+def _cause(tail: Sequence[str]) -> str:
+    """Pick the line that says why: the last one that looks like `SomeError: ...`."""
+    for line in reversed(tail):
+        text = line.strip()
+        if re.match(r"[\w.]*(Error|Exception|Interrupt)\b", text):
+            return text[:500]
+    return (tail[-1].strip() if tail else "it printed nothing")[:500]
