@@ -13,6 +13,9 @@ export PYTHONDONTWRITEBYTECODE =
 PIP_PINNED := -m pip --disable-pip-version-check install $(PIP_QUIET) --no-compile -c constraints.txt
 # pip builds the few sdists (GPUtil, jieba, rouge_score) apart: with the pinned tools as well.
 PIP_INSTALL := $(BIN)/python $(PIP_PINNED) --build-constraint constraints.txt
+# Imported once after installing: proves that the stack fits together, and writes its bytecode.
+TRAINER := $(BIN)/python -c 'import paddleformers.cli.train.sft.workflow'
+TRY_TRAINER = $(TRAINER) >/dev/null 2>&1 || { echo "PaddleFormers does not import; see: $(TRAINER)" >&2; exit 1; }
 INPUTS := setup.cfg constraints.txt pyproject.toml
 
 .DEFAULT_GOAL := help
@@ -38,14 +41,14 @@ $(VENV)/.tools: $(BIN)/python $(INPUTS)
 $(VENV)/.demo: $(VENV)/.tools
 	@echo "[2/2] installing Paddle (CPU), PaddleFormers and the metrics: about 2 GB, one to two minutes"
 	@$(PIP_INSTALL) -e '.[cpu,eval]'
-	@$(BIN)/python -c 'import paddleformers.cli.main' >/dev/null 2>&1 \
-	  || { echo "the installed PaddleFormers does not import; see: $(BIN)/python -c 'import paddleformers.cli.main'" >&2; exit 1; }
+	@$(TRY_TRAINER)
 	@touch $@
 
 # Every extra.
 $(VENV)/.all: $(VENV)/.tools
 	@echo "[2/2] installing every extra: about 2.5 GB, one to two minutes"
 	@$(PIP_INSTALL) -e '.[all]'
+	@$(TRY_TRAINER)
 	@touch $@ $(VENV)/.demo
 
 setup: $(VENV)/.all ## make .venv with every extra (PYTHON=... chooses the interpreter)
