@@ -98,13 +98,17 @@ def train_tokenizer(out_dir: Path, corpus: Iterable[str], vocab_size: int) -> di
         raise ModelError(f"vocab_size {vocab_size} is below 256 bytes + {extra} special tokens; raise it")
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.NFC()
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
-        pre_tokenizers.Split(Regex(SPLIT_PATTERN), behavior="isolated"),
-        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-    ])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(SPLIT_PATTERN), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size - extra, min_frequency=2, show_progress=False,
+        vocab_size=vocab_size - extra,
+        min_frequency=2,
+        show_progress=False,
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
     )
     lines = list(corpus) + list(BASE_CORPUS)

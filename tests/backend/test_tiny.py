@@ -12,7 +12,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from paddle_ground.backend import tiny
-from paddle_ground.backend.tiny import TextShape, TinyPreset, VisionShape, build_tiny_model, parameter_shapes
+from paddle_ground.backend.shapes import parameter_shapes
+from paddle_ground.backend.tiny import TextShape, TinyPreset, VisionShape, build_tiny_model
 from paddle_ground.errors import DataError, ModelError
 
 # Text hidden, layers, heads, intermediate, tied; vision depth, hidden, intermediate, DeepStack layers;
