@@ -120,7 +120,8 @@ def _checked(predictions: Sequence[Prediction], images: dict[str, TruthImage]) -
     seen: set[tuple[str, str]] = set()
     for prediction in predictions:
         image = images[prediction.image]
-        if tuple(prediction.size_wh) != tuple(image.size_wh):
+        # An image that could not be opened has no size: (0, 0).
+        if prediction.status != "error" and tuple(prediction.size_wh) != tuple(image.size_wh):
             raise EvaluationError(
                 f"{prediction.image}: predicted at {_size(prediction.size_wh)} pixels, "
                 f"but the truth says {_size(image.size_wh)}; predict on the images of this truth"

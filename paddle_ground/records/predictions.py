@@ -42,7 +42,8 @@ class Prediction:
     Attributes:
         index: The line of the samples file that it answers, from 0 on.
         image: That sample's image path, as written there.
-        size_wh: The image's width and height in pixels.
+        size_wh: The image's width and height in pixels; (0, 0) where status is "error" and the image
+            could not be read.
         prompt: What was asked.
         text: The raw answer, special tokens included.
         status: One of `STATUSES`.
@@ -105,7 +106,7 @@ def prediction_from_line(line: str, where: str) -> Prediction:
     return Prediction(
         index=index,
         image=fields.text("image"),
-        size_wh=fields.size_wh("size_wh"),
+        size_wh=_size_wh(fields, status),
         prompt=fields.text("prompt"),
         text=fields.text("text"),
         status=status,
@@ -230,6 +231,12 @@ def _cut_torn_line(path: Path) -> None:
             position = start
         if position < end:
             stream.truncate(position)
+
+
+def _size_wh(fields: Fields, status: str) -> tuple[int, int]:
+    if status == "error" and fields.items("size_wh") == [0, 0]:
+        return 0, 0
+    return fields.size_wh("size_wh")
 
 
 def _region_to_json(region: Region) -> dict[str, Any]:

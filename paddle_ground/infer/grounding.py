@@ -1,0 +1,128 @@
+"""Point at things in one image: a question in, regions in pixels out.
+
+Takes an engine or a model folder, an image and a query; reads the model's text with
+`paddle_ground.answers` and turns its numbers into pixels with `paddle_ground.boxes`. Knows no data set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from paddle_ground.answers import AnswerFormat, answer_format, parse
+from paddle_ground.infer.engine import DEFAULT_MAX_NEW_TOKENS, Engine
+from paddle_ground.infer.request import Answer, ImageSource, Request
+from paddle_ground.prompts import DETECT_ALL, Language, query_prompt
+from paddle_ground.records import Region
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a model's text was found to say.
+
+    Attributes:
+        regions: The things and where they are, in pixels of the image as stored.
+        status: "ok", "repaired" or "failed"; see `paddle_ground.answers.parse`.
+        repairs: What the parser mended, or why it failed.
+    """
+
+    regions: tuple[Region, ...]
+    status: str
+    repairs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Grounding:
+    """The answer to a query about an image.
+
+    Attributes:
+        regions: The things and where they are, in pixels of the image as stored; () where there are
+            none, or where `status` is "failed".
+        text: The model's raw answer, special tokens included.
+        status: "ok", "repaired" or "failed".
+        repairs: What the parser mended, or why it failed.
+        prompt: What was asked.
+        size_wh: Width and height of the image in pixels.
+        finish_reason: "stop", or "length" where the answer was cut off.
+        tokens: How many tokens were generated.
+        seconds: How long that took.
+    """
+
+    regions: tuple[Region, ...]
+    text: str
+    status: str
+    repairs: tuple[str, ...]
+    prompt: str
+    size_wh: tuple[int, int]
+    finish_reason: str
+    tokens: int
+    seconds: float
+
+
+def ground(
+    model: Engine | str | Path,
+    image: ImageSource,
+    query: str | Iterable[str] | None = None,
+    *,
+    lang: Language = "en",
+    max_new_tokens: int = DEFAULT_MAX_NEW_TOKENS,
+) -> Grounding:
+    """Find things in an image.
+
+    Args:
+        model: A loaded engine, or a model folder to load one from (seconds; load once for many images).
+        image: A path, or an open PIL image. An EXIF rotation is not applied: boxes are in stored pixels.
+        query: A phrase ("the red cup"), several class names, or None for the prompt that the model was
+            tuned on.
+        lang: Language of the prompt around the query, "en" or "zh".
+        max_new_tokens: Where the answer is cut off.
+
+    Returns:
+        The regions in pixels, with the raw text and how it was read.
+
+    Raises:
+        ModelError: The model folder can't be loaded.
+        DataError: The image can't be read.
+        ConfigError: The query is blank.
+
+    Example:
+        >>> found = ground("runs/demo/model", "street.jpg", "the red car")
+        >>> [(region.label, region.box_xyxy_px) for region in found.regions]
+    """
+    engine = model if isinstance(model, Engine) else Engine.load(model)
+    trained = engine.grounding
+    # A checkpoint that doesn't say is taken for a published one, whose own answers are JSON.
+    fmt = answer_format(trained.answer_format) if trained else AnswerFormat.JSON
+    prompt = query_prompt(query, fmt, lang, default=trained.prompt if trained else DETECT_ALL)
+    (answer,) = engine.answer([Request(image, prompt)], max_new_tokens=max_new_tokens)
+    reading = read_answer(answer, engine)
+    return Grounding(
+        regions=reading.regions,
+        text=answer.text,
+        status=reading.status,
+        repairs=reading.repairs,
+        prompt=prompt,
+        size_wh=answer.size_wh,
+        finish_reason=answer.finish_reason,
+        tokens=len(answer.token_ids),
+        seconds=answer.seconds,
+    )
+
+
+def read_answer(answer: Answer, engine: Engine) -> Reading:
+    """Read an answer's text and turn its boxes into pixels.
+
+    Args:
+        answer: From this engine.
+        engine: Tells the coordinate space and the answer format; where the model doesn't say, the
+            format is recognised from the text.
+    """
+    trained, space = engine.grounding, engine.coordinate_space
+    parsed = parse(answer.text, answer_format(trained.answer_format) if trained else None, space.maximum)
+    boxes_px = space.decode([region.box for region in parsed.regions], answer.size_wh)
+    regions = tuple(
+        Region(region.label, (float(box[0]), float(box[1]), float(box[2]), float(box[3])))
+        for region, box in zip(parsed.regions, boxes_px, strict=True)
+    )
+    return Reading(regions, parsed.status, parsed.repairs)

@@ -1,0 +1,149 @@
+"""Ask a model everything that a samples file asks: JSONL in, JSONL out, in order, resumable.
+
+Takes samples.jsonl and a model folder; gives predictions.jsonl. A bad image is one record with an
+error and not the end; a run that was killed goes on where it stopped. Knows no metric.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from paddle_ground.errors import ConfigError, DataError, RecordError
+from paddle_ground.files import sha256_file
+from paddle_ground.infer.engine import DEFAULT_MAX_NEW_TOKENS, Engine
+from paddle_ground.infer.grounding import read_answer
+from paddle_ground.infer.match import check_match
+from paddle_ground.infer.preprocess import Prompt
+from paddle_ground.infer.progress import PredictReport, Tally
+from paddle_ground.infer.request import Answer, Request
+from paddle_ground.infer.run_identity import RunIdentity, claim
+from paddle_ground.records import Prediction, PredictionSink, Sample, read_samples, resolve_image
+
+LOGGER = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+def predict(
+    samples_path: str | Path,
+    model: Engine | str | Path,
+    output_path: str | Path,
+    *,
+    batch_size: int = 8,
+    max_new_tokens: int = DEFAULT_MAX_NEW_TOKENS,
+    limit: int | None = None,
+    dtype: str = "float32",
+    show_progress: bool = True,
+) -> PredictReport:
+    """Answer a samples file.
+
+    Args:
+        samples_path: samples.jsonl; its `.meta.json`, if there, must suit the model's `grounding.json`.
+        model: A loaded engine, or a model folder.
+        output_path: predictions.jsonl. Answers that it already holds from the same samples and model
+            are kept, so a run that was stopped goes on.
+        batch_size: Samples a batch; answers don't depend on it.
+        max_new_tokens: Where an answer is cut off.
+        limit: Only the first so many samples; None for all.
+        dtype: Of the weights, where `model` is a folder.
+        show_progress: Draw a progress bar with images and tokens a second on stderr.
+
+    Returns:
+        Counts and times of this run.
+
+    Raises:
+        RecordError: The samples can't be read, or the output holds another run's answers.
+        ModelError: The model can't be loaded, or was tuned on other coordinates or answers.
+        DataError: The output can't be written.
+        ConfigError: `batch_size` or `limit` is below 1.
+    """
+    samples_path, output_path = Path(samples_path), Path(output_path)
+    if batch_size < 1 or (limit is not None and limit < 1):
+        raise ConfigError(f"batch_size {batch_size} and limit {limit} must be at least 1")
+    # Read once as a whole before any arithmetic: a broken line shows now, and the bar knows its length.
+    total = sum(1 for _ in itertools.islice(read_samples(samples_path), limit))
+    engine = model if isinstance(model, Engine) else Engine.load(model, dtype=dtype)
+    check_match(samples_path, engine.grounding)
+    claim(output_path, _identity(samples_path, engine, max_new_tokens))
+
+    with PredictionSink(output_path) as sink, Tally(total, sink.done, show_progress) as tally:
+        pending = _pending(samples_path, limit, sink.done)
+        for batch in _batched(pending, batch_size):
+            for prediction in _answer_batch(engine, samples_path, batch, max_new_tokens):
+                sink.write(prediction)
+                tally.count(prediction)
+    return tally.report(output_path)
+
+
+def _identity(samples_path: Path, engine: Engine, max_new_tokens: int) -> RunIdentity:
+    return RunIdentity(
+        samples_sha256=sha256_file(samples_path),
+        model=engine.loaded.checkpoint.fingerprint(),
+        dtype=str(engine.loaded.model.lm_head.weight.dtype),
+        max_new_tokens=max_new_tokens,
+    )
+
+
+def _pending(samples_path: Path, limit: int | None, done: frozenset[int]) -> Iterator[tuple[int, Sample]]:
+    for index, sample in enumerate(itertools.islice(read_samples(samples_path), limit)):
+        if index not in done:
+            yield index, sample
+
+
+def _answer_batch(
+    engine: Engine, samples_path: Path, batch: list[tuple[int, Sample]], max_new_tokens: int
+) -> Iterator[Prediction]:
+    """Answer what can be asked, and give an error record for what can't, in order."""
+    prompts: dict[int, Prompt] = {}
+    errors: dict[int, str] = {}
+    for index, sample in batch:
+        try:
+            prompts[index] = engine.prepare(_request(samples_path, sample))
+        except (DataError, RecordError) as error:
+            errors[index] = str(error)
+            LOGGER.warning("sample %d: %s", index, error)
+    answers = engine.generate(list(prompts.values()), max_new_tokens=max_new_tokens)
+    by_index = dict(zip(prompts, answers, strict=True))
+    for index, sample in batch:
+        if index in by_index:
+            yield _prediction(index, sample, by_index[index], engine)
+        else:
+            yield _failure(index, sample, errors[index])
+
+
+def _request(samples_path: Path, sample: Sample) -> Request:
+    return Request.from_sample(sample, tuple(resolve_image(samples_path, name) for name in sample.images))
+
+
+def _prediction(index: int, sample: Sample, answer: Answer, engine: Engine) -> Prediction:
+    reading = read_answer(answer, engine)
+    return Prediction(
+        index=index,
+        image=sample.images[0],
+        size_wh=answer.size_wh,
+        prompt=sample.prompt,
+        text=answer.text,
+        status=reading.status,
+        repairs=reading.repairs,
+        regions=reading.regions,
+        tokens=len(answer.token_ids),
+        seconds=round(answer.seconds, 6),
+    )
+
+
+def _failure(index: int, sample: Sample, error: str) -> Prediction:
+    image = sample.images[0] if sample.images else ""
+    return Prediction(
+        index=index, image=image, size_wh=(0, 0), prompt=sample.prompt, text="", status="error", error=error
+    )
+
+
+def _batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Cut into lists of `size`, the last one shorter (itertools has this from Python 3.12 on)."""
+    iterator = iter(items)
+    while batch := list(itertools.islice(iterator, size)):
+        yield batch

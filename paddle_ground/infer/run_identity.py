@@ -1,0 +1,64 @@
+"""Tell whether a predictions file may be continued: same samples, same model, same limits.
+
+Takes the files of a run; gives a small record beside its predictions, `<stem>.run.json`. Without it, a
+second run into the same file would silently mix two models' answers.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from paddle_ground.errors import RecordError
+from paddle_ground.files import write_text
+
+
+@dataclass(frozen=True, slots=True)
+class RunIdentity:
+    """What the answers of a run depend on.
+
+    Attributes:
+        samples_sha256: Hash of the samples file.
+        model: Fingerprint of the checkpoint (`Checkpoint.fingerprint`).
+        dtype: Of the model's weights.
+        max_new_tokens: Where answers are cut off.
+    """
+
+    samples_sha256: str
+    model: str
+    dtype: str
+    max_new_tokens: int
+
+
+def run_path(predictions_path: Path) -> Path:
+    """Give the path of a predictions file's run record: `predictions.jsonl` -> `predictions.run.json`."""
+    return predictions_path.with_suffix(".run.json")
+
+
+def claim(predictions_path: Path, run: RunIdentity) -> None:
+    """Take a predictions file for a run, or see that it is this run's already.
+
+    Raises:
+        RecordError: It holds another run's answers, or nobody knows whose.
+        DataError: The record can't be written.
+    """
+    path = run_path(predictions_path)
+    if predictions_path.is_file() and predictions_path.stat().st_size > 0:
+        before = _read(path)
+        differing = [name for name, value in asdict(run).items() if before.get(name) != value]
+        if differing:
+            raise RecordError(
+                f"{predictions_path}: holds the answers of another run (other {', '.join(differing)}); "
+                "delete it to start anew, or write elsewhere"
+            )
+        return
+    write_text(path, json.dumps(asdict(run), indent=2) + "\n")
+
+
+def _read(path: Path) -> dict[str, object]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
