@@ -1,0 +1,95 @@
+"""The drawing stage on files."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from paddle_ground.errors import DataError, RecordError
+from paddle_ground.records import (
+    Category,
+    Prediction,
+    PredictionSink,
+    Region,
+    Truth,
+    TruthBox,
+    TruthImage,
+    write_truth,
+)
+from paddle_ground.view import draw_predictions
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path, ground: Callable[[int, int], Image.Image]) -> Path:
+    """A samples folder with three images, their truth, and a prediction of each."""
+    (tmp_path / "images").mkdir()
+    images, boxes = [], []
+    with PredictionSink(tmp_path / "predictions.jsonl") as sink:
+        for i in range(3):
+            name = f"images/scene{i}.png"
+            ground(64, 48).save(tmp_path / name)
+            images.append(TruthImage(i + 1, name, (64, 48)))
+            boxes.append(TruthBox(i + 1, i + 1, 1, (5.0, 5.0, 30.0, 30.0), 625.0, is_crowd=i == 2))
+            region = Region("猫", (6.0, 6.0, 30.0, 30.0), 0.5)
+            sink.write(Prediction(i, name, (64, 48), "find", "...", "ok", regions=(region,)))
+    write_truth(tmp_path / "val.truth.json", Truth(tuple(images), tuple(boxes), (Category(1, "猫"),)))
+    return tmp_path
+
+
+def test_pictures_and_a_sheet_are_written(run_folder: Path) -> None:
+    report = draw_predictions(
+        run_folder / "predictions.jsonl", run_folder / "val.truth.json", run_folder / "out"
+    )
+    assert [path.name for path in report.pictures] == [f"00000{i}_scene{i}.png" for i in range(3)]
+    assert sorted(path.name for path in (run_folder / "out").iterdir()) == sorted(
+        [*(path.name for path in report.pictures), "contact_sheet.png"]
+    )
+    for path in (*report.pictures, report.contact_sheet):
+        with Image.open(path) as picture:
+            picture.load()
+            assert picture.width > 2 * 320
+
+
+def test_the_limit_limits(run_folder: Path) -> None:
+    report = draw_predictions(
+        run_folder / "predictions.jsonl", run_folder / "val.truth.json", run_folder / "out", limit=2
+    )
+    assert len(report.pictures) == 2
+
+
+def test_an_unreadable_image_is_named(run_folder: Path) -> None:
+    (run_folder / "images" / "scene1.png").write_bytes(b"nothing")
+    with pytest.raises(DataError, match=r"scene1\.png: cannot read this image"):
+        draw_predictions(run_folder / "predictions.jsonl", run_folder / "val.truth.json", run_folder / "out")
+    (run_folder / "images" / "scene1.png").unlink()
+    with pytest.raises(DataError, match=r"scene1\.png: cannot read this image"):
+        draw_predictions(run_folder / "predictions.jsonl", run_folder / "val.truth.json", run_folder / "out")
+
+
+def test_predictions_of_other_images_are_refused_or_said(
+    run_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    images = (TruthImage(1, "images/scene0.png", (64, 48)),)
+    write_truth(run_folder / "one.truth.json", Truth(images, (), (Category(1, "猫"),)))
+    with caplog.at_level(logging.WARNING):
+        report = draw_predictions(
+            run_folder / "predictions.jsonl", run_folder / "one.truth.json", run_folder / "out"
+        )
+    assert len(report.pictures) == 1
+    assert "left out 2 predictions" in caplog.text
+    write_truth(run_folder / "none.truth.json", Truth((), (), ()))
+    with pytest.raises(DataError, match="no image in common"):
+        draw_predictions(run_folder / "predictions.jsonl", run_folder / "none.truth.json", run_folder / "out")
+
+
+def test_no_image_outside_the_folder_is_read(run_folder: Path) -> None:
+    name = "../secret.png"
+    write_truth(run_folder / "bad.truth.json", Truth((TruthImage(1, name, (64, 48)),), (), ()))
+    with PredictionSink(run_folder / "bad.jsonl") as sink:
+        sink.write(Prediction(0, name, (64, 48), "", "", "ok"))
+    with pytest.raises(RecordError, match="leads out of its folder"):
+        draw_predictions(run_folder / "bad.jsonl", run_folder / "bad.truth.json", run_folder / "out")
