@@ -23,7 +23,9 @@ from paddle_ground.view.sheet import Scene, contact_sheet, side_by_side
 _log = logging.getLogger(__name__)
 
 SHEET_NAME = "contact_sheet.png"
-_SHEET_SCENES = 8
+SHEET_SCENES = 8
+"""More scenes than this on one sheet are a wall, not a picture."""
+_READABLE_PX = 480
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
 
@@ -33,7 +35,7 @@ class DrawReport:
 
     Attributes:
         pictures: One side-by-side picture a prediction, in the order of the predictions.
-        contact_sheet: The first of them on one sheet.
+        contact_sheet: The first of them, at most `SHEET_SCENES`, on one sheet.
     """
 
     pictures: tuple[Path, ...]
@@ -76,7 +78,7 @@ def draw_predictions(
         picture = output / f"{prediction.index:06d}_{path.stem}.png"
         _save(side_by_side(scene.image, scene.truth, scene.predicted), picture)
         pictures.append(picture)
-        if len(scenes) < _SHEET_SCENES:
+        if len(scenes) < SHEET_SCENES:
             scenes.append(scene)
     sheet = output / SHEET_NAME
     _save(contact_sheet(scenes), sheet)
@@ -86,7 +88,7 @@ def draw_predictions(
 def draw_grounding(
     image_path: str | os.PathLike[str], regions: Sequence[Region], output_path: str | os.PathLike[str]
 ) -> None:
-    """Draw regions onto one image file and write the picture.
+    """Draw regions onto one image file and write the picture, enlarged where names would be unreadable.
 
     Args:
         image_path: The image that was asked about; it stays as it is.
@@ -99,7 +101,7 @@ def draw_grounding(
     output = Path(output_path)
     if output.suffix.lower() not in _FORMATS:
         raise DataError(f"{output}: not a picture's name; let it end in {', '.join(_FORMATS)}")
-    _save(draw_regions(_read_image(Path(image_path)), regions), output)
+    _save(draw_regions(_read_image(Path(image_path)), regions, enlarge_to_px=_READABLE_PX), output)
 
 
 def _chosen(

@@ -20,7 +20,7 @@ from paddle_ground.records import (
     TruthImage,
     write_truth,
 )
-from paddle_ground.view import draw_predictions
+from paddle_ground.view import draw_grounding, draw_predictions, label_color
 
 
 @pytest.fixture
@@ -93,3 +93,23 @@ def test_no_image_outside_the_folder_is_read(run_folder: Path) -> None:
         sink.write(Prediction(0, name, (64, 48), "", "", "ok"))
     with pytest.raises(RecordError, match="leads out of its folder"):
         draw_predictions(run_folder / "bad.jsonl", run_folder / "bad.truth.json", run_folder / "out")
+
+
+@pytest.mark.parametrize(
+    ("name", "picture_format"), [("boxes.png", "PNG"), ("boxes.JPG", "JPEG"), ("a/b.webp", "WEBP")]
+)
+def test_one_grounding_is_drawn_in_the_format_of_its_name(
+    run_folder: Path, name: str, picture_format: str
+) -> None:
+    region = Region("猫", (6.0, 6.0, 30.0, 30.0))
+    draw_grounding(run_folder / "images" / "scene0.png", [region], run_folder / name)
+    with Image.open(run_folder / name) as picture:
+        assert (picture.format, picture.size) == (picture_format, (480, 360))
+        red, green, blue = picture.convert("RGB").getpixel((120, 224))  # the bottom edge of the box
+        assert (red, green, blue) == pytest.approx(label_color("猫"), abs=40)
+
+
+def test_a_name_of_no_picture_is_refused(run_folder: Path) -> None:
+    with pytest.raises(DataError, match=r"boxes\.txt: not a picture's name; let it end in \.png"):
+        draw_grounding(run_folder / "images" / "scene0.png", [], run_folder / "boxes.txt")
+    assert not (run_folder / "boxes.txt").exists()
