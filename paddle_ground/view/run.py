@@ -154,4 +154,5 @@ def _read_image(path: Path) -> Image.Image:
 
 def _save(picture: Image.Image, path: Path) -> None:
     with atomic_writer(path, binary=True) as stream:
-        picture.save(stream, format=_FORMATS[path.suffix.lower()])
+        # JPEG's halved colours would smear thin edges and letters; the other formats pass these by.
+        picture.save(stream, format=_FORMATS[path.suffix.lower()], quality=92, subsampling=0)
