@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -78,6 +79,8 @@ def _fit_machine() -> None:
     """Put the CPU kernels in place where there is no GPU; PaddleFormers' own RMSNorm has none."""
     import paddle
 
+    # PaddleFormers' image processor stacks tensors that it holds already, and Paddle remarks on it.
+    warnings.filterwarnings("ignore", message="To copy construct from a tensor")
     if not paddle.device.get_device().startswith("cpu"):
         return
     from paddle_ground.backend import cpu_kernels, cpu_runtime, data_path
