@@ -112,9 +112,12 @@ def end_token_ids(checkpoint: Checkpoint) -> frozenset[int]:
 def _what_it_may_be(folder: Path) -> str:
     if any((folder / name).is_file() for name in ("adapter_config.json", "lora_config.json")):
         return "it holds a LoRA adapter; merge it into its base model first and name the merged folder"
-    runs = sorted(folder.glob("checkpoint-*/config.json"), key=lambda path: (len(path.parent.name), path))
-    if runs:
-        return f"it holds a training run; name one of its checkpoints, such as {runs[-1].parent}"
+    if any(folder.glob("*/*.distcp")):
+        return f"it holds a state to resume training from; the finished model is in {folder.parent}"
+    # The longest name last, so that checkpoint-100 follows checkpoint-90.
+    inner = sorted(folder.glob("*/config.json"), key=lambda path: (len(path.parent.name), path))
+    if inner:
+        return f"it holds folders with models; name one of them, such as {inner[-1].parent}"
     return "name the folder that holds the model's config.json and *.safetensors"
 
 

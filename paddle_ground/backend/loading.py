@@ -69,6 +69,8 @@ def load_model(model_dir: str | Path, *, dtype: str = "float32") -> LoadedModel:
         _fit_machine()
         processor = _load_processor(checkpoint.folder)
         model = _load_weights(checkpoint, dtype)
+    # PaddleFormers' image processor copies tensors that it holds already, and Paddle remarks on it.
+    warnings.filterwarnings("ignore", message="To copy construct from a tensor")
     tokenizer = processor.tokenizer
     known = (tokenizer.eos_token_id, tokenizer.pad_token_id)
     ends = end_token_ids(checkpoint) | {token for token in known if token is not None}
@@ -79,8 +81,6 @@ def _fit_machine() -> None:
     """Put the CPU kernels in place where there is no GPU; PaddleFormers' own RMSNorm has none."""
     import paddle
 
-    # PaddleFormers' image processor stacks tensors that it holds already, and Paddle remarks on it.
-    warnings.filterwarnings("ignore", message="To copy construct from a tensor")
     if not paddle.device.get_device().startswith("cpu"):
         return
     from paddle_ground.backend import cpu_kernels, cpu_runtime, data_path

@@ -137,6 +137,12 @@ def run_folder(folder: Path) -> None:
         (folder / f"checkpoint-{step}" / "config.json").write_text("{}")
 
 
+def resume_folder(folder: Path) -> None:
+    drop("config.json", "model.safetensors", "model.safetensors.index.json")(folder)
+    (folder / "model_state").mkdir()
+    (folder / "model_state" / "0_0.distcp").write_bytes(b"")
+
+
 def escaping_index(folder: Path) -> None:
     edit_json(folder / "model.safetensors.index.json", weight_map={"x": "../elsewhere.safetensors"})
 
@@ -145,7 +151,11 @@ NORM = "model.language_model.norm.weight"
 SPOILED: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no config": (drop("config.json"), r"copy: no config\.json; name the folder that holds"),
     "a LoRA adapter": (lora_folder, "LoRA adapter; merge it"),
-    "a whole run": (run_folder, r"training run; .*checkpoint-100$"),
+    "a whole run": (run_folder, r"folders with models; .*checkpoint-100$"),
+    "a state to resume from": (
+        resume_folder,
+        r"state to resume training from; the finished model is in \S+$",
+    ),
     "config is no JSON": (
         lambda f: (f / "config.json").write_text("{"),
         r"config\.json: cannot be read as JSON",
