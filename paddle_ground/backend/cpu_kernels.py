@@ -15,8 +15,6 @@ Upstream symptoms mended:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -262,37 +260,3 @@ def restore() -> None:
         if getattr(owner, name) is mine:
             setattr(owner, name, getattr(owner, f"_stock_{name}"))
     ALL_ATTENTION_FUNCTIONS._global_mapping.update(_STOCK_ATTENTION)
-
-
-@contextmanager
-def contiguous_kernels() -> Iterator[None]:
-    """Turn Paddle's strided views off inside the block.
-
-    A transposed view costs nothing to make, and much to copy: Paddle's CPU copy of a strided
-    tensor walks it element by element (4.6 ms where the transpose kernel takes 0.08 ms).
-    Loading a checkpoint needs the views, so they are off only around forward and backward.
-    """
-    flag = "FLAGS_use_stride_kernel"
-    before = paddle.get_flags([flag])[flag]
-    paddle.set_flags({flag: False})
-    try:
-        yield
-    finally:
-        paddle.set_flags({flag: before})
-
-
-def use_contiguous_kernels_in_training() -> None:
-    """Wrap the trainer's training and prediction steps in `contiguous_kernels`."""
-    from paddleformers.trainer import Trainer
-
-    for name in ("training_step", "prediction_step"):
-        stock = getattr(Trainer, name)
-        if getattr(stock, "_paddle_ground", False):
-            continue
-
-        def step(self: Any, *args: Any, _stock: Any = stock, **kwargs: Any) -> Any:
-            with contiguous_kernels():
-                return _stock(self, *args, **kwargs)
-
-        step._paddle_ground = True  # type: ignore[attr-defined]
-        setattr(Trainer, name, step)

@@ -124,7 +124,7 @@ def write_grounding(settings: GroundingSettings, args: Mapping[str, Any], folder
     data = str(args.get("train_dataset_path") or "").split(",")[0].strip()
     base = Path(str(args.get("model_name_or_path") or "")) / GROUNDING_FILE
     if data and records.meta_path(Path(data)).exists():
-        meta = records.read_meta(Path(data))
+        meta = records.read_meta(records.meta_path(Path(data)))
         config = records.GroundingConfig(
             coordinate_space=meta.coordinate_space,
             answer_format=meta.answer_format,

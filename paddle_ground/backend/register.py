@@ -57,11 +57,11 @@ def prepare_process(args: dict[str, Any]) -> None:
     mends.init_fleet_once()
     mends.apply_image_limits(settings)
     if on_cpu:
-        from paddle_ground.backend import cpu_kernels, cpu_runtime, data_path
+        from paddle_ground.backend import contiguous, cpu_kernels, cpu_runtime, data_path
 
         threads = cpu_runtime.tune()
         cpu_kernels.apply()
-        cpu_kernels.use_contiguous_kernels_in_training()
+        contiguous.use_contiguous_kernels_in_training()
         data_path.apply()
         logger.info(f"paddle_ground: CPU kernels are in place, {threads} threads a process")
     mends.write_grounding_beside_checkpoints(settings, args)

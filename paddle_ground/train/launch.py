@@ -29,6 +29,10 @@ PLUGIN = Path(__file__).resolve().parent.parent / "backend" / "plugin.py"
 _STEP = re.compile(r"(?<!eval_)\bloss: ([-+.\deE]+|nan|inf),.*?global_step: (\d+)")
 _EVAL = re.compile(r"eval_loss: ([-+.\deE]+|nan|inf)")
 
+_ERROR_LINE = re.compile(r"[\w.]*(Error|Exception|Interrupt)\b")
+# Upstream symptom: when the loader's thread dies of this, the trainer waits for it for ever.
+_LOADER_DIED = re.compile(r"^ValueError: \[\w+\] Failed to retrieve valid data")
+
 
 @dataclass
 class TrainReport:
@@ -194,6 +198,9 @@ def _follow(
                 log.flush()
                 tail.append(line)
                 _note(line, report, show)
+                if _LOADER_DIED.search(line):
+                    _stop(child)
+                    raise TrainError(_loader_message(tail, report))
         return child.wait(), list(tail)
     except BaseException:
         _stop(child)
@@ -256,10 +263,16 @@ def _note(line: str, report: TrainReport, show: Callable[[int, float], None]) ->
         report.eval_losses.append(float(found[1]))
 
 
+def _loader_message(tail: Sequence[str], report: TrainReport) -> str:
+    """Say what the data loader died of: PaddleFormers prints it as a warning some lines before."""
+    first = next((line.strip() for line in tail if _ERROR_LINE.match(line.strip())), "see the log")
+    return f"training data cannot be read: {first[:300]}; all of it: {report.log_path}"
+
+
 def _cause(tail: Sequence[str]) -> str:
     """Pick the line that says why: the last one that looks like `SomeError: ...`."""
     for line in reversed(tail):
         text = line.strip()
-        if re.match(r"[\w.]*(Error|Exception|Interrupt)\b", text):
+        if _ERROR_LINE.match(text):
             return text[:500]
     return (tail[-1].strip() if tail else "it printed nothing")[:500]

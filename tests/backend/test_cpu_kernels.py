@@ -15,7 +15,7 @@ from paddleformers.nn.attention.interface import ALL_ATTENTION_FUNCTIONS  # noqa
 from paddleformers.transformers.qwen3_vl import modeling  # noqa: E402
 from paddleformers.utils.masking_utils import _gen_from_sparse_attn_mask_indices  # noqa: E402
 
-from paddle_ground.backend import cpu_attention, cpu_kernels, positions  # noqa: E402
+from paddle_ground.backend import contiguous, cpu_attention, cpu_kernels, positions  # noqa: E402
 
 GRIDS = [(1, 8, 6), (1, 4, 4), (1, 8, 6)]
 
@@ -105,7 +105,7 @@ def test_contiguous_kernels_change_no_number_and_are_undone(model: Any, batch: d
     before = paddle.get_flags([flag])[flag]
     cpu_kernels.apply()
     logits, grads = run(model, batch)
-    with cpu_kernels.contiguous_kernels():
+    with contiguous.contiguous_kernels():
         assert paddle.get_flags([flag])[flag] is False
         inside, inside_grads = run(model, batch)
     assert paddle.get_flags([flag])[flag] == before
@@ -174,7 +174,7 @@ def test_the_fused_norm_and_flashmask_have_no_cpu_kernel_without_us(
 
 
 def test_stock_sdpa_lets_hidden_columns_be_seen_on_a_cpu_and_ours_does_not() -> None:
-    """Upstream symptom: with one row index a column, stock sdpa passes is_causal and the mask; Paddle drops the mask."""
+    """Upstream symptom: stock sdpa passes is_causal and a mask, and Paddle then drops the mask."""
     cpu_kernels.restore()
     stock = ALL_ATTENTION_FUNCTIONS["sdpa"]
     layer = paddle.nn.Layer()
