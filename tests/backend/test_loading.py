@@ -215,12 +215,21 @@ def test_end_tokens_are_gathered_from_both_files(copy: Path) -> None:
     edit_json(copy / "generation_config.json", eos_token_id=im_end)
     assert end_token_ids(inspect_checkpoint(copy)) == {im_end}
     assert load_model(copy).end_token_ids == {im_end, endoftext}
+    edit_json(copy / "generation_config.json", eos_token_id=[im_end, 5])
+    assert load_model(copy).end_token_ids == {im_end, endoftext, 5}
 
 
 def test_fingerprints_tell_checkpoints_apart(copy: Path, model_dir: Path) -> None:
     same = inspect_checkpoint(model_dir).fingerprint()
     assert inspect_checkpoint(copy).fingerprint() == same
-    rewrite(copy, lambda weights: weights.update({NORM: weights[NORM] * 2}))
+    path = copy / "model.safetensors"
+    whole = path.read_bytes()
+    for changed in (16_000, len(whole) - 1):  # near the front, and the very last byte
+        path.write_bytes(whole[:changed] + bytes([whole[changed] ^ 1]) + whole[changed + 1 :])
+        assert inspect_checkpoint(copy).fingerprint() != same
+    path.write_bytes(whole)
+    assert inspect_checkpoint(copy).fingerprint() == same
+    edit_json(copy / "config.json", note="another")
     assert inspect_checkpoint(copy).fingerprint() != same
 
 
