@@ -176,7 +176,8 @@ def test_counts_by_hand() -> None:
 def test_rates_count_answers() -> None:
     found = [
         prediction("a.png", index=0, status="failed"),
-        prediction("a.png", index=1, status="error", prompt="again", error="out of memory"),
+        # An image that could not be opened has no size.
+        replace(prediction("a.png", index=1, status="error", prompt="again", error="gone"), size_wh=(0, 0)),
         prediction("b.png", index=2, status="ok"),
         prediction("b.png", index=3, status="repaired", prompt="again"),
     ]
