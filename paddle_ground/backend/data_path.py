@@ -7,6 +7,7 @@ takes the stock way, so that resampling stays PaddleFormers' own.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -22,6 +23,7 @@ def apply() -> None:
     if getattr(stock, "_paddle_ground", False):
         return
 
+    @functools.wraps(stock)
     def get_mm_inputs(self: Any, images: Any, videos: Any, audios: Any, processor: Any, **kwargs: Any) -> Any:
         fast = None if videos or not images else _image_inputs(self, images, processor)
         return stock(self, images, videos, audios, processor, **kwargs) if fast is None else fast
