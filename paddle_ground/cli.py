@@ -7,14 +7,19 @@ answers at once. Knows no stage from the inside.
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
+from paddle_ground.data.command import prepare_command
 from paddle_ground.errors import PaddleGroundError
+
+if TYPE_CHECKING:
+    from paddle_ground.infer import Grounding
 
 app = typer.Typer(
     name="paddle-ground",
@@ -41,11 +46,41 @@ def _options(
 
 
 @app.command()
+def demo(
+    source: Annotated[
+        Path | None, typer.Option(help="Folder of COCO parquet; synthetic scenes when not given.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for everything that the demo writes.")] = Path(
+        "runs/demo"
+    ),
+) -> None:
+    """Run the whole path on this CPU, from data to a picture.
+
+    Data, untuned model, training through PaddleFormers, metrics before and after, truth beside prediction.
+
+    \b
+    Examples:
+      paddle-ground demo
+      paddle-ground demo --source coco_parquet --out runs/demo_coco
+    """
+    from paddle_ground.demo import DemoOptions, run_demo
+
+    options = DemoOptions(out)
+    run_demo(options if source is None else options.for_source(source), typer.echo)
+
+
+app.command("prepare", short_help="Turn COCO parquet into samples for training.")(prepare_command)
+
+
+@app.command()
 def train(
     config: Annotated[Path, typer.Argument(help="A training YAML, as `paddleformers-cli train` takes it.")],
     overrides: Annotated[list[str] | None, typer.Argument(help="key=value, in the YAML's own keys.")] = None,
 ) -> None:
-    """Check a training YAML, then train with PaddleFormers and write the run folder.
+    """Check a training YAML and train with PaddleFormers.
+
+    Same training as `paddleformers-cli train`, after a check of every key, with a run folder that says
+    what it was made from.
 
     \b
     Examples:
@@ -59,6 +94,103 @@ def train(
     typer.echo(f"{report.steps} steps in {report.seconds:.0f} s{loss}; model in {report.output_dir}")
 
 
+@app.command()
+def predict(
+    samples: Annotated[Path, typer.Argument(help="samples.jsonl, as `prepare` writes it.")],
+    model: Annotated[Path, typer.Argument(help="Model folder.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where the predictions go.")] = Path(
+        "predictions.jsonl"
+    ),
+    batch_size: Annotated[int, typer.Option(min=1, help="Samples a batch; answers don't depend on it.")] = 8,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Where an answer is cut off.")] = 512,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many samples.")] = None,
+    dtype: Annotated[
+        Literal["float32", "bfloat16", "float16"], typer.Option(help="Of the weights.")
+    ] = "float32",
+) -> None:
+    """Answer a samples file, one prediction a line.
+
+    A run that was stopped goes on where it ended.
+
+    \b
+    Examples:
+      paddle-ground predict data/coco/val.jsonl runs/first -o runs/first/predictions.jsonl
+      paddle-ground predict val.jsonl model --limit 20 --max-new-tokens 128
+    """
+    from paddle_ground.infer import predict as run
+
+    report = run(
+        samples,
+        model,
+        output,
+        batch_size=batch_size,
+        max_new_tokens=max_new_tokens,
+        limit=limit,
+        dtype=dtype,
+    )
+    statuses = ", ".join(f"{count} {status}" for status, count in report.statuses.items() if count)
+    resumed = f"; {report.resumed} were there already" if report.resumed else ""
+    typer.echo(
+        f"{report.answered} answers ({statuses or 'nothing to do'}) in {report.seconds:.1f} s, "
+        f"{report.tokens_per_second:.0f} tokens/s{resumed}; wrote {report.output_path}"
+    )
+
+
+@app.command()
+def ground(
+    model: Annotated[Path, typer.Argument(help="Model folder.")],
+    image: Annotated[Path, typer.Argument(help="Image file.")],
+    query: Annotated[
+        str | None, typer.Argument(help="What to look for; the prompt of the training when not given.")
+    ] = None,
+    lang: Annotated[
+        Literal["en", "zh"], typer.Option(help="Language of the prompt around the query.")
+    ] = "en",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, raw answer included.")] = False,
+    save: Annotated[Path | None, typer.Option(help="Write the image with its boxes here.")] = None,
+) -> None:
+    """Find things in one image.
+
+    Prints a line each: x1 y1 x2 y2 in pixels, then the label.
+
+    \b
+    Examples:
+      paddle-ground ground runs/demo/model street.jpg "the red car"
+      paddle-ground ground runs/demo/model street.jpg --json --save boxes.png
+    """
+    from paddle_ground.infer import ground as run
+
+    found = run(model, image, query, lang=lang)
+    if as_json:
+        typer.echo(json.dumps(_grounding_to_json(found), ensure_ascii=False, indent=2))
+    else:
+        for region in found.regions:
+            typer.echo(" ".join(f"{value:.1f}" for value in region.box_xyxy_px) + f" {region.label}")
+        if not found.regions:
+            typer.echo(f"nothing found (the answer, {found.status}: {found.text!r})", err=True)
+    if save is not None:
+        from paddle_ground.view.run import draw_grounding
+
+        draw_grounding(image, found.regions, save)
+
+
+def _grounding_to_json(found: Grounding) -> dict[str, object]:
+    regions = [
+        {"label": region.label, "box_xyxy_px": region.box_xyxy_px, "score": region.score}
+        for region in found.regions
+    ]
+    return {
+        "regions": regions,
+        "size_wh": found.size_wh,
+        "status": found.status,
+        "repairs": found.repairs,
+        "prompt": found.prompt,
+        "text": found.text,
+        "tokens": found.tokens,
+        "seconds": round(found.seconds, 4),
+    }
+
+
 @app.command("eval")
 def evaluate(
     predictions: Annotated[Path, typer.Argument(help="predictions.jsonl, as `predict` writes it.")],
@@ -66,7 +198,9 @@ def evaluate(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for metrics.json.")] = Path("report"),
     iou: Annotated[float, typer.Option(help="IoU from which on a box counts as found.")] = 0.5,
 ) -> None:
-    """Score predictions against the exact boxes: AP, precision, recall, F1, parse rate.
+    """Score predictions against the exact boxes.
+
+    AP as COCO has it; precision, recall and F1 at one IoU; how many answers could be read.
 
     \b
     Examples:
@@ -75,12 +209,39 @@ def evaluate(
     """
     from paddle_ground.evaluate.run import evaluate_files
     from paddle_ground.evaluate.table import render_table
-    from paddle_ground.records import truth_path
 
-    truth = truth_path(samples) if samples.suffix == ".jsonl" else samples
-    metrics = evaluate_files(predictions, truth, output, iou)
+    metrics = evaluate_files(predictions, _truth_of(samples), output, iou)
     typer.echo(render_table([(predictions.stem, metrics)]))
     typer.echo(f"wrote {output / 'metrics.json'}")
+
+
+@app.command()
+def draw(
+    predictions: Annotated[Path, typer.Argument(help="predictions.jsonl, as `predict` writes it.")],
+    samples: Annotated[Path, typer.Argument(help="The samples that were predicted, or their .truth.json.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the pictures.")] = Path(
+        "pictures"
+    ),
+    limit: Annotated[int, typer.Option(min=0, help="How many to draw; 0 for all.")] = 16,
+) -> None:
+    """Draw truth beside prediction.
+
+    A picture for each prediction, and one sheet of the first ones.
+
+    \b
+    Examples:
+      paddle-ground draw runs/demo/predictions.jsonl data/coco/val.jsonl -o runs/demo/pictures
+    """
+    from paddle_ground.view.run import draw_predictions
+
+    report = draw_predictions(predictions, _truth_of(samples), output, limit or None)
+    typer.echo(f"{len(report.pictures)} pictures in {output}; the first on one sheet: {report.contact_sheet}")
+
+
+def _truth_of(samples: Path) -> Path:
+    from paddle_ground.records import truth_path
+
+    return truth_path(samples) if samples.suffix == ".jsonl" else samples
 
 
 VERSIONS_SHOWN = ("paddle-ground", "paddlepaddle", "paddlepaddle-gpu", "paddleformers", "paddlefleet")
@@ -118,9 +279,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     # People add --debug to the end of the line that just failed; it is an option of the program.
     debug = "--debug" in words
     words = ["--debug"] * debug + [word for word in words if word != "--debug"]
-    options: dict[str, Any] = {"args": words, "prog_name": "paddle-ground"}
     try:
-        app(**options)
+        app(args=words, prog_name="paddle-ground")
     except PaddleGroundError as error:
         if debug:
             raise

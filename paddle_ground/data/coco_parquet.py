@@ -29,8 +29,8 @@ from paddle_ground.data.shards import Shard, find_shards
 from paddle_ground.data.source import Chunk, ChunkFacts, SourceRow
 from paddle_ground.errors import DataError
 
-# How many rows are in memory at a time in each worker; 64 photographs are about 10 MB.
-_BATCH_ROWS = 64
+# How many rows are in memory at a time in each worker; 32 photographs are about 5 MB.
+_BATCH_ROWS = 32
 _BUFFER_BYTES = 1 << 20
 _FACT_COLUMNS = ("image_id", "width", "height", "objects")
 
@@ -84,9 +84,10 @@ class CocoParquet:
                 digest.update(_footer(shard.path))
                 first_row = 0
                 for number in range(file.metadata.num_row_groups):
-                    rows = file.metadata.row_group(number).num_rows
+                    group = file.metadata.row_group(number)
+                    rows = group.num_rows
                     self._groups.append(_Group(shard, number, first_row, rows))
-                    chunks.append(Chunk(len(chunks), shard.split, rows))
+                    chunks.append(Chunk(len(chunks), shard.split, rows, group.total_byte_size))
                     first_row += rows
         self.chunks = tuple(chunks)
         self.class_names = tuple(class_names or declared or COCO_CLASSES)
@@ -106,15 +107,17 @@ class CocoParquet:
         """Read a row group without its images; see `paddle_ground.data.source.Source`."""
         group = self._groups[chunk.index]
         image_ids: list[IntArray] = []
+        boxes: list[IntArray] = []
         usable: list[IntArray] = []
         for first_row, found in self._annotations(group):
             _refuse_unknown_category(found, group.shard, first_row, len(self.class_names))
             rows = len(found.offsets) - 1
             image_ids.append(_image_ids(found, group, first_row))
+            boxes.append(np.diff(found.offsets))
             good = valid_mask(self._corners(found.boxes)) & ~found.is_crowd
             row_of_box = np.repeat(np.arange(rows), np.diff(found.offsets))
             usable.append(np.bincount(row_of_box[good], minlength=rows).astype(np.int64))
-        return ChunkFacts(_joined(image_ids), _joined(usable))
+        return ChunkFacts(_joined(image_ids), _joined(boxes), _joined(usable))
 
     def read(self, chunk: Chunk, rows: IntArray) -> Iterator[SourceRow]:
         """Read rows of a row group with their images; see `paddle_ground.data.source.Source`."""

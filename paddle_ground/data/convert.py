@@ -6,6 +6,7 @@ and writes nothing, and knows no file format.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,7 +15,8 @@ import numpy as np
 from paddle_ground.answers import AnswerFormat, AnswerRegion, render_target
 from paddle_ground.boxes import BoolArray, CoordinateSpace, FloatArray, clip_boxes, valid_mask
 from paddle_ground.data.source import SourceRow
-from paddle_ground.records import Message, Sample
+from paddle_ground.records import Message, Sample, TruthBox, TruthImage
+from paddle_ground.records.samples import IMAGE_MARK
 
 BoxOrder = Literal["position", "source"]
 IntBox = tuple[int, int, int, int]
@@ -41,29 +43,13 @@ class RowOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class ExactBox:
-    """One truth box, before it has an id.
-
-    Attributes:
-        category_id: Index into the class names.
-        box_xyxy_px: As the source has it, cut at the border of the image.
-        area_px: The source's area, or the box's where it states none.
-        is_crowd: Whether it covers a group.
-    """
-
-    category_id: int
-    box_xyxy_px: tuple[float, float, float, float]
-    area_px: float
-    is_crowd: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Converted:
     """What became of a row.
 
     Attributes:
         sample: The training record; crowd boxes are not in it.
-        truth: All usable boxes, crowd boxes too, in the source's order.
+        truth: All usable boxes, crowd boxes too, in the source's order: as the source has them, but
+            cut at the border of the image; with the box's own area where the source states none.
         skipped: Reason ("nan_box", "empty_box", "outside_box") and place of each box that was left out.
         clipped_boxes: How many truth boxes reached beyond the image.
         merged_boxes: How many boxes are in the truth, but fell together with one of the same class
@@ -71,7 +57,7 @@ class Converted:
     """
 
     sample: Sample
-    truth: tuple[ExactBox, ...]
+    truth: tuple[TruthBox, ...]
     skipped: tuple[tuple[str, str], ...]
     clipped_boxes: int
     merged_boxes: int
@@ -82,25 +68,25 @@ class Converted:
         return any(not box.is_crowd for box in self.truth)
 
 
-def convert_row(row: SourceRow, size_wh: tuple[int, int], image_name: str, options: RowOptions) -> Converted:
+def convert_row(row: SourceRow, image: TruthImage, first_box_id: int, options: RowOptions) -> Converted:
     """Turn a row into a record.
 
     Args:
         row: The annotated image.
-        size_wh: The image's real width and height in pixels.
-        image_name: The path of its file, relative to the JSONL's folder.
+        image: Its id and file name in the output, and its real size.
+        first_box_id: The id of its first truth box; as many ids are free as the row has boxes.
         options: How.
     """
     boxes = row.boxes_xyxy_px
-    inside = clip_boxes(boxes, size_wh)
+    inside = clip_boxes(boxes, image.size_wh)
     keep = valid_mask(inside)
     skipped = tuple(
         (_reason(boxes[i]), f"{row.where} box {i}: {boxes[i].tolist()}")
         for i in np.flatnonzero(~keep).tolist()
     )
-    truth = _exact(row, inside, keep)
+    truth = _exact(row, image.id, first_box_id, inside, keep)
     answer = keep & ~row.is_crowd
-    numbers = options.space.widen(options.space.encode(inside[answer], size_wh))
+    numbers = options.space.widen(options.space.encode(inside[answer], image.size_wh))
     categories = row.category_ids[answer]
     if options.box_order == "position":
         order = np.lexsort((categories, numbers[:, 2], numbers[:, 3], numbers[:, 0], numbers[:, 1]))
@@ -108,7 +94,7 @@ def convert_row(row: SourceRow, size_wh: tuple[int, int], image_name: str, optio
     named = list(zip(categories.tolist(), map(tuple, numbers.tolist()), strict=True))
     once = list(dict.fromkeys(named))
     return Converted(
-        sample=_sample(once, image_name, options),
+        sample=_sample(once, image.file_name, options),
         truth=truth,
         skipped=skipped,
         clipped_boxes=int((inside[keep] != boxes[keep]).any(axis=1).sum()),
@@ -122,20 +108,23 @@ def _reason(box: FloatArray) -> str:
     return "outside_box" if box[2] > box[0] and box[3] > box[1] else "empty_box"
 
 
-def _exact(row: SourceRow, inside: FloatArray, keep: BoolArray) -> tuple[ExactBox, ...]:
+def _exact(
+    row: SourceRow, image_id: int, first_box_id: int, inside: FloatArray, keep: BoolArray
+) -> tuple[TruthBox, ...]:
     exact = []
-    for i in np.flatnonzero(keep).tolist():
-        x_min, y_min, x_max, y_max = inside[i].tolist()
-        area = float(row.areas_px[i])
-        if not np.isfinite(area):
-            area = (x_max - x_min) * (y_max - y_min)
-        box = (x_min, y_min, x_max, y_max)
-        exact.append(ExactBox(int(row.category_ids[i]), box, area, bool(row.is_crowd[i])))
+    numbers = (inside.tolist(), row.category_ids.tolist(), row.areas_px.tolist(), row.is_crowd.tolist())
+    # Lists first: taking single numbers out of arrays costs more than all the rest.
+    for place, (box, category, area, is_crowd, good) in enumerate(zip(*numbers, keep.tolist(), strict=True)):
+        if good:
+            x_min, y_min, x_max, y_max = box
+            own_area = area if math.isfinite(area) else (x_max - x_min) * (y_max - y_min)
+            corners = (x_min, y_min, x_max, y_max)
+            exact.append(TruthBox(first_box_id + place, image_id, category, corners, own_area, is_crowd))
     return tuple(exact)
 
 
 def _sample(named: list[tuple[int, IntBox]], image_name: str, options: RowOptions) -> Sample:
     regions = [AnswerRegion(options.class_names[category], box) for category, box in named]
     target = render_target(regions, options.answer_format)
-    messages = (Message("user", f"<image>{options.prompt}"), Message("assistant", target.content))
+    messages = (Message("user", IMAGE_MARK + options.prompt), Message("assistant", target.content))
     return Sample(messages, (image_name,), target.refs, target.boxes)

@@ -16,15 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from paddle_ground.data.pieces import RowNote, read_contents, read_piece
+from paddle_ground.data.pieces import RowLines, RowNote, read_notes, read_piece
 from paddle_ground.data.sampling import SPLIT_NAMES, VAL
 from paddle_ground.data.staging import Staging
 from paddle_ground.files import atomic_writer
 from paddle_ground.records import (
     Category,
     SamplesMeta,
-    TruthBox,
-    TruthImage,
     TruthWriter,
     meta_path,
     truth_path,
@@ -68,15 +66,15 @@ def merge_pieces(
     """
     paths = [staging.piece(number) for number in numbers]
     duplicates = _find_duplicates(paths, staging.folder)
-    splits = sorted({split for path in paths for split, _, _ in read_contents(path)})
+    splits = sorted({note.split for path in paths for note in read_notes(path)})
     with ExitStack() as stack:
         writers = {
             split: stack.enter_context(_SplitWriter(staging.folder, SPLIT_NAMES[split], class_names))
             for split in splits
         }
         for path in paths:
-            for note, line in read_piece(path):
-                writers[note.split].add(note, line, note.image in duplicates)
+            for note, lines in read_piece(path):
+                writers[note.split].add(note, lines, note.image in duplicates)
     for image in sorted(duplicates):
         (staging.folder / image).unlink(missing_ok=True)
     for writer in writers.values():
@@ -96,7 +94,6 @@ class _SplitWriter:
         # Kept, and what a reader of the numbers looks for even where it is zero.
         self._counts = Counter(dict.fromkeys(("kept", "boxes", "empty", "crowd_boxes"), 0))
         self._examples: dict[str, list[str]] = {}
-        self._boxes = 0
 
     def __enter__(self) -> _SplitWriter:
         self._samples = self._stack.enter_context(atomic_writer(self.path))
@@ -117,42 +114,24 @@ class _SplitWriter:
     def sha256(self) -> str:
         return self._digest.hexdigest()
 
-    def add(self, note: RowNote, line: str, is_duplicate: bool) -> None:
+    def add(self, note: RowNote, lines: RowLines, is_duplicate: bool) -> None:
         for reason, where in note.skipped:
             self._skip(reason, where)
         if is_duplicate:
             self._skip("duplicate_image", note.image)
         elif note.image:
-            self._write(note, line)
+            self._samples.write(lines.sample + "\n")
+            self._digest.update(f"{lines.sample}\n".encode())
+            self._truth.add_image(lines.image)
+            if lines.boxes:
+                self._truth.add_box(lines.boxes.replace("\t", ",\n"))
+            self._counts.update(note.counts)
 
     def _skip(self, reason: str, where: str) -> None:
         self._counts[f"skipped_{reason}"] += 1
         places = self._examples.setdefault(reason, [])
         if len(places) < _EXAMPLES:
             places.append(where)
-
-    def _write(self, note: RowNote, line: str) -> None:
-        self._samples.write(line + "\n")
-        self._digest.update(f"{line}\n".encode())
-        self._truth.add_image(TruthImage(note.image_id, note.image, note.size_wh))
-        for box in note.truth:
-            self._boxes += 1
-            self._truth.add_box(
-                TruthBox(
-                    id=self._boxes,
-                    image_id=note.image_id,
-                    category_id=box.category_id,
-                    box_xyxy_px=box.box_xyxy_px,
-                    area=box.area_px,
-                    is_crowd=box.is_crowd,
-                )
-            )
-        crowd = sum(box.is_crowd for box in note.truth)
-        answered = len(note.truth) - crowd
-        self._counts.update(kept=1, boxes=answered, empty=int(answered == 0), crowd_boxes=crowd)
-        for name, number in (("clipped_boxes", note.clipped_boxes), ("merged_boxes", note.merged_boxes)):
-            if number:
-                self._counts[name] += number
 
 
 def _find_duplicates(paths: Iterable[Path], folder: Path) -> set[str]:
@@ -161,15 +140,15 @@ def _find_duplicates(paths: Iterable[Path], folder: Path) -> set[str]:
     alike: dict[str, list[tuple[int, int, str]]] = {}
     order = 0
     for path in paths:
-        for split, content, image in read_contents(path):
+        for note in read_notes(path):
             order += 1
-            if not image:
+            if not note.image:
                 continue
-            found = (0 if split == VAL else 1, order, image)
-            if content in first:
-                alike.setdefault(content, [first[content]]).append(found)
+            found = (0 if note.split == VAL else 1, order, note.image)
+            if note.content in first:
+                alike.setdefault(note.content, [first[note.content]]).append(found)
             else:
-                first[content] = found
+                first[note.content] = found
     duplicates: set[str] = set()
     for group in alike.values():
         kept: list[str] = []

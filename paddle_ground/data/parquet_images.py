@@ -50,7 +50,8 @@ class BatchImages:
         """
         value = self._bytes[row] if self._bytes is not None else None
         if value is not None and value.is_valid:
-            return memoryview(value.as_buffer())
+            # Arrow calls its bytes signed; here a byte is 0..255.
+            return memoryview(value.as_buffer()).cast("B")
         path = self._paths[row].as_py() if self._paths is not None else None
         where = f"{self._shard.name}:{shard_row}"
         if not path:

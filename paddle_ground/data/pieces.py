@@ -4,57 +4,40 @@ Takes a `Source` and a draw, gives in the staging folder the image files and, on
 piece file with its notes. A piece that is there already is not made again. Knows neither the order
 of the output nor duplicates across chunks (see `merge`).
 
-A piece file holds three lines a row: its split, content and image; the rest of its `RowNote`; and
-the sample's line as it will stand in the JSONL.
+A piece file holds four lines a row: its `RowNote`, then its sample, its truth image and its truth
+boxes as they will stand in the output.
 """
 
 from __future__ import annotations
 
 import json
+import threading
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
-from paddle_ground.boxes import IntArray
-from paddle_ground.data.convert import Converted, ExactBox, RowOptions, convert_row
+from paddle_ground.data.convert import Converted, RowOptions, convert_row
 from paddle_ground.data.headers import ImageHeader, read_header
-from paddle_ground.data.sampling import LEFT_OUT, SplitArray
-from paddle_ground.data.source import Chunk, ChunkFacts, Source, SourceRow
+from paddle_ground.data.plan import Piece
+from paddle_ground.data.source import Source, SourceRow
 from paddle_ground.data.staging import IMAGES, Staging
 from paddle_ground.errors import DataError
 from paddle_ground.files import atomic_writer, unwritable
-from paddle_ground.records import sample_to_line
+from paddle_ground.records import TruthImage, sample_to_line, truth_box_to_line, truth_image_to_line
 
 Progress = Callable[[int, int], None]
 """Called with the number of images done and the number of all."""
 
+MEMORY_BYTES = 64 << 20
+"""How much of the source all workers together hold, unpacked; Arrow takes about three times that."""
+
 BadImages = Literal["stop", "skip"]
-_LINES = 3  # That a row takes in a piece file.
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """The drawn rows of one chunk.
-
-    Attributes:
-        chunk: Where they are.
-        rows: Shape (P,), ascending, within the chunk.
-        splits: Shape (P,), `sampling.TRAIN` or `VAL`.
-        repeats: Shape (P,), how many drawn rows before have the same image id.
-        truth_ids: Shape (P,), an id for each image that no other has.
-    """
-
-    chunk: Chunk
-    rows: IntArray
-    splits: SplitArray
-    repeats: IntArray
-    truth_ids: IntArray
+_LINES = 4  # That a row takes in a piece file.
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,23 +48,30 @@ class RowNote:
         split: `sampling.TRAIN` or `VAL`.
         content: Length and checksum of the image file, equal for equal files; "" for a row left out.
         image: Path of the image file relative to the output folder; "" for a row left out.
-        image_id: The image's id in the truth.
-        size_wh: Width and height in pixels.
-        truth: Its exact boxes.
+        counts: How many boxes of which kind, as in `SamplesMeta.counts`.
         skipped: Reason and place of each thing left out: boxes, or the whole row.
-        clipped_boxes: How many boxes were cut at the border.
-        merged_boxes: How many boxes stand in the truth only.
     """
 
     split: int
     content: str
     image: str
-    image_id: int
-    size_wh: tuple[int, int]
-    truth: tuple[ExactBox, ...]
+    counts: dict[str, int]
     skipped: tuple[tuple[str, str], ...]
-    clipped_boxes: int = 0
-    merged_boxes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RowLines:
+    """What a row puts into the output, word for word; all "" for a row left out.
+
+    Attributes:
+        sample: Its line of the samples file.
+        image: Its image in the truth.
+        boxes: Its boxes in the truth, with a tab between (JSON itself has none).
+    """
+
+    sample: str = ""
+    image: str = ""
+    boxes: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,43 +89,6 @@ class PieceOptions:
     bad_images: BadImages
 
 
-def plan_pieces(chunks: tuple[Chunk, ...], facts: list[ChunkFacts], splits: SplitArray) -> list[Piece]:
-    """Cut a draw into pieces, and number the images.
-
-    Args:
-        chunks: Of the source.
-        facts: Of each chunk.
-        splits: Shape (all rows of all chunks,): the draw.
-    """
-    image_ids = np.concatenate([fact.image_ids for fact in facts])
-    drawn = np.flatnonzero(splits != LEFT_OUT)
-    repeats = np.zeros(len(splits), dtype=np.int64)
-    repeats[drawn] = _count_repeats(image_ids[drawn])
-    truth_ids = image_ids
-    if repeats.any() or (image_ids[drawn] < 0).any():
-        truth_ids = np.arange(1, len(splits) + 1)
-    pieces = []
-    start = 0
-    for chunk in chunks:
-        rows = np.flatnonzero(splits[start : start + chunk.rows] != LEFT_OUT)
-        at = rows + start
-        if len(rows):
-            pieces.append(Piece(chunk, rows, splits[at], repeats[at], truth_ids[at]))
-        start += chunk.rows
-    return pieces
-
-
-def _count_repeats(values: IntArray) -> IntArray:
-    """Count for each value how often it came before."""
-    order = np.argsort(values, kind="stable")
-    ordered = values[order]
-    is_first = np.concatenate([[True], ordered[1:] != ordered[:-1]]) if len(values) else np.zeros(0, np.bool_)
-    place = np.arange(len(values))
-    repeats = np.empty(len(values), dtype=np.int64)
-    repeats[order] = place - np.maximum.accumulate(np.where(is_first, place, 0))
-    return repeats
-
-
 def run_pieces(
     source: Source,
     pieces: list[Piece],
@@ -151,9 +104,15 @@ def run_pieces(
     """
     total = sum(len(piece.rows) for piece in pieces)
     done = 0
+    budget = _MemoryBudget(MEMORY_BYTES)
+
+    def make(piece: Piece) -> None:
+        with budget.take(piece.chunk.size_bytes):
+            _make_piece(source, piece, options, staging)
+
     with ThreadPoolExecutor(workers) as pool:
         # Threads do: reading, unpacking, checksums and writing all happen outside the interpreter lock.
-        jobs = [pool.submit(_make_piece, source, piece, options, staging) for piece in pieces]
+        jobs = [pool.submit(make, piece) for piece in pieces]
         try:
             for piece, job in zip(pieces, jobs, strict=True):
                 job.result()
@@ -165,31 +124,51 @@ def run_pieces(
             raise
 
 
-def read_piece(path: Path) -> Iterator[tuple[RowNote, str]]:
-    """Read a piece file.
+class _MemoryBudget:
+    """Lets workers start only while what they unpack together stays below a limit."""
 
-    Yields:
-        The note of each row and the line of its sample ("" for a row left out).
-    """
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit = limit_bytes
+        self._taken = 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def take(self, size_bytes: int) -> Iterator[None]:
+        # A chunk that is larger than the whole budget is worked on alone.
+        size = min(size_bytes, self._limit)
+        with self._changed:
+            self._changed.wait_for(lambda: self._taken + size <= self._limit)
+            self._taken += size
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._taken -= size
+                self._changed.notify_all()
+
+
+def read_piece(path: Path) -> Iterator[tuple[RowNote, RowLines]]:
+    """Read a piece file, row by row."""
     with path.open(encoding="utf-8", newline="\n") as stream:
         for head in stream:
-            split, content, image = json.loads(head)
-            image_id, (width, height), boxes, skipped, clipped, merged = json.loads(next(stream))
-            truth = tuple(
-                ExactBox(category, (x_min, y_min, x_max, y_max), area, is_crowd)
-                for category, x_min, y_min, x_max, y_max, area, is_crowd in boxes
-            )
-            reasons = tuple((reason, where) for reason, where in skipped)
-            note = RowNote(split, content, image, image_id, (width, height), truth, reasons, clipped, merged)
-            yield note, next(stream).rstrip("\n")
+            sample, image, boxes = (line.rstrip("\n") for line in islice(stream, _LINES - 1))
+            yield _note_from_line(head), RowLines(sample, image, boxes)
 
 
-def read_contents(path: Path) -> Iterator[tuple[int, str, str]]:
-    """Read no more of a piece file than each row's split, content and image."""
+def read_notes(path: Path) -> Iterator[RowNote]:
+    """Read the notes of a piece file alone."""
     with path.open(encoding="utf-8", newline="\n") as stream:
         for head in islice(stream, 0, None, _LINES):
-            split, content, image = json.loads(head)
-            yield split, content, image
+            yield _note_from_line(head)
+
+
+def _note_to_line(note: RowNote) -> str:
+    return json.dumps([note.split, note.content, note.image, note.counts, note.skipped])
+
+
+def _note_from_line(line: str) -> RowNote:
+    split, content, image, counts, skipped = json.loads(line)
+    return RowNote(split, content, image, counts, tuple((reason, where) for reason, where in skipped))
 
 
 def _make_piece(source: Source, piece: Piece, options: PieceOptions, staging: Staging) -> None:
@@ -198,53 +177,46 @@ def _make_piece(source: Source, piece: Piece, options: PieceOptions, staging: St
         return
     with atomic_writer(path) as stream:
         for place, row in enumerate(source.read(piece.chunk, piece.rows)):
-            note, line = _take_row(row, piece, place, options, staging)
-            stream.writelines(f"{text}\n" for text in (*_note_to_lines(note), line))
+            note, lines = _take_row(row, piece, place, options, staging)
+            stream.write(f"{_note_to_line(note)}\n{lines.sample}\n{lines.image}\n{lines.boxes}\n")
 
 
 def _take_row(
     row: SourceRow, piece: Piece, place: int, options: PieceOptions, staging: Staging
-) -> tuple[RowNote, str]:
-    split, image_id = int(piece.splits[place]), int(piece.truth_ids[place])
+) -> tuple[RowNote, RowLines]:
+    split = int(piece.splits[place])
     try:
         data = row.read_image()
         header = _checked_header(row, data)
     except DataError as error:
         if options.bad_images == "stop":
             raise
-        return RowNote(split, "", "", image_id, (0, 0), (), (("bad_image", str(error)),)), ""
-    repeat = int(piece.repeats[place])
-    stem = f"{row.image_id:012d}" + (f"_{repeat}" if repeat else "")
-    image = f"{IMAGES}/{stem}{header.suffix}"
-    converted = convert_row(row, header.size_wh, image, options.row)
+        return RowNote(split, "", "", {}, (("bad_image", str(error)),)), RowLines()
+    image = _name_image(row, header, int(piece.repeats[place]), int(piece.truth_ids[place]))
+    converted = convert_row(row, image, int(piece.first_box_ids[place]), options.row)
     if not options.keep_empty and not converted.has_answer:
-        skipped = (*converted.skipped, ("empty_image", row.where))
-        return RowNote(split, "", "", image_id, header.size_wh, (), skipped), ""
-    _write_image(staging.folder / image, data)
+        return RowNote(split, "", "", {}, (*converted.skipped, ("empty_image", row.where))), RowLines()
+    _write_image(staging.folder / image.file_name, data)
     content = f"{len(data)}-{zlib.crc32(data):08x}"
-    return _note(split, content, image, image_id, header, converted), sample_to_line(converted.sample)
-
-
-def _note(
-    split: int, content: str, image: str, image_id: int, header: ImageHeader, converted: Converted
-) -> RowNote:
-    return RowNote(
-        split,
-        content,
-        image,
-        image_id,
-        header.size_wh,
-        converted.truth,
-        converted.skipped,
-        converted.clipped_boxes,
-        converted.merged_boxes,
+    lines = RowLines(
+        sample=sample_to_line(converted.sample),
+        image=truth_image_to_line(image),
+        boxes="\t".join(map(truth_box_to_line, converted.truth)),
     )
+    return RowNote(split, content, image.file_name, _count(converted), converted.skipped), lines
 
 
-def _note_to_lines(note: RowNote) -> tuple[str, str]:
-    boxes = [[box.category_id, *box.box_xyxy_px, box.area_px, box.is_crowd] for box in note.truth]
-    rest = [note.image_id, note.size_wh, boxes, note.skipped, note.clipped_boxes, note.merged_boxes]
-    return json.dumps([note.split, note.content, note.image]), json.dumps(rest)
+def _name_image(row: SourceRow, header: ImageHeader, repeat: int, truth_id: int) -> TruthImage:
+    stem = f"{row.image_id:012d}" + (f"_{repeat}" if repeat else "")
+    return TruthImage(truth_id, f"{IMAGES}/{stem}{header.suffix}", header.size_wh)
+
+
+def _count(converted: Converted) -> dict[str, int]:
+    crowd = sum(box.is_crowd for box in converted.truth)
+    counts = {"kept": 1, "boxes": len(converted.truth) - crowd, "empty": int(not converted.has_answer)}
+    counts["crowd_boxes"] = crowd
+    seen = {"clipped_boxes": converted.clipped_boxes, "merged_boxes": converted.merged_boxes}
+    return counts | {name: number for name, number in seen.items() if number}
 
 
 def _checked_header(row: SourceRow, data: bytes | memoryview) -> ImageHeader:

@@ -33,7 +33,8 @@ from paddle_ground.data.convert import BoxOrder, RowOptions
 from paddle_ground.data.download import download_dataset
 from paddle_ground.data.layout import BoxLayout
 from paddle_ground.data.merge import SplitResult, merge_pieces
-from paddle_ground.data.pieces import BadImages, Piece, PieceOptions, Progress, plan_pieces, run_pieces
+from paddle_ground.data.pieces import BadImages, PieceOptions, Progress, run_pieces
+from paddle_ground.data.plan import Piece, plan_pieces
 from paddle_ground.data.sampling import draw_splits
 from paddle_ground.data.source import Source
 from paddle_ground.data.staging import FILE_NAMES, IMAGES, Staging, lock_output
@@ -41,6 +42,7 @@ from paddle_ground.errors import ConfigError, DataError, PaddleGroundError, Reco
 from paddle_ground.files import sha256_file
 from paddle_ground.prompts import DETECT_ALL, detect_classes
 from paddle_ground.records import SamplesMeta, meta_path, read_meta, truth_path
+from paddle_ground.records.samples import BOX_MARK, IMAGE_MARK, REF_MARK
 
 # Raised whenever the same source and options give other bytes than before.
 _OUTPUT_VERSION = 1
@@ -85,9 +87,9 @@ class PrepareOptions:
     prompt: str | None = None
     classes: Path | None = None
     keep_empty: bool = True
-    box_order: BoxOrder = "position"
+    box_order: str = "position"
     coordinate_space: str = "relative_1000"
-    bad_images: BadImages = "stop"
+    bad_images: str = "stop"
     workers: int = 0
 
 
@@ -138,7 +140,8 @@ def prepare(options: PrepareOptions, progress: Progress | None = None) -> Prepar
         pieces = _plan(source, options, workers)
         staging = Staging(output_dir, meta.settings[_FINGERPRINT])
         try:
-            piece_options = PieceOptions(row_options, options.keep_empty, options.bad_images)
+            bad_images: BadImages = "skip" if options.bad_images == "skip" else "stop"
+            piece_options = PieceOptions(row_options, options.keep_empty, bad_images)
             run_pieces(source, pieces, piece_options, staging, workers, progress)
             numbers = [piece.chunk.index for piece in pieces]
             results = merge_pieces(staging, numbers, source.class_names, partial(_complete, meta))
@@ -165,6 +168,8 @@ def _check(options: PrepareOptions) -> None:
         raise ConfigError(f"workers is {options.workers}; it must be 1 or more, or 0 for one a processor")
     if options.seed < 0:
         raise ConfigError(f"seed is {options.seed}; it must be 0 or more")
+    answer_format(options.answer_format)
+    coordinate_space(options.coordinate_space)
     # Bad numbers shall not wait for a download to be found out.
     draw_splits(np.ones(1, np.bool_), np.zeros(1, np.bool_), options.total_samples, options.val_ratio, 0)
 
@@ -190,11 +195,12 @@ def _row_options(options: PrepareOptions, class_names: tuple[str, ...]) -> RowOp
         prompt = DETECT_ALL if fmt is AnswerFormat.TOKENS else detect_classes(class_names, fmt)
     if not prompt.strip():
         raise ConfigError("the prompt is blank; say what to look for, or leave it out")
-    for mark in ("<image>", "<ref-object>", "<bbox>"):
+    for mark in (IMAGE_MARK, REF_MARK, BOX_MARK):
         if mark in prompt:
             raise ConfigError(f"the prompt holds {mark}; leave it out, the image is put before the prompt")
     space = coordinate_space(options.coordinate_space)
-    return RowOptions(space, fmt, prompt, class_names, options.box_order)
+    order: BoxOrder = "source" if options.box_order == "source" else "position"
+    return RowOptions(space, fmt, prompt, class_names, order)
 
 
 def _meta_template(options: PrepareOptions, source: Source, row: RowOptions) -> SamplesMeta:

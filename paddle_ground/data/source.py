@@ -22,11 +22,13 @@ class Chunk:
         index: Its place in the order of the data set, from 0 on.
         split: The output split that its rows belong to: "train" or "val".
         rows: How many rows it holds.
+        size_bytes: About how much memory its content takes, unpacked.
     """
 
     index: int
     split: str
     rows: int
+    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +37,13 @@ class ChunkFacts:
 
     Attributes:
         image_ids: Shape (rows,): the ids that the source gives, unique or not.
+        boxes: Shape (rows,): how many boxes each row states.
         usable_boxes: Shape (rows,): how many boxes can become part of an answer: finite, with an
             area, and no crowd.
     """
 
     image_ids: IntArray
+    boxes: IntArray
     usable_boxes: IntArray
 
 

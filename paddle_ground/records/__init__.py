@@ -45,6 +45,8 @@ from paddle_ground.records.truth import (
     TruthImage,
     TruthWriter,
     read_truth,
+    truth_box_to_line,
+    truth_image_to_line,
     write_truth,
 )
 
@@ -72,6 +74,8 @@ __all__ = [
     "resolve_image",
     "sample_from_line",
     "sample_to_line",
+    "truth_box_to_line",
+    "truth_image_to_line",
     "truth_path",
     "write_grounding",
     "write_meta",

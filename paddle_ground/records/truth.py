@@ -127,9 +127,23 @@ def write_truth(path: str | os.PathLike[str], truth: Truth) -> None:
     """
     with TruthWriter(path, truth.categories) as writer:
         for image in truth.images:
-            writer.add_image(image)
+            writer.add_image(truth_image_to_line(image))
         for box in truth.annotations:
-            writer.add_box(box)
+            writer.add_box(truth_box_to_line(box))
+
+
+def truth_image_to_line(image: TruthImage) -> str:
+    """Write an image as one line of COCO JSON."""
+    return dump(_image_to_coco(image))
+
+
+def truth_box_to_line(box: TruthBox) -> str:
+    """Write an annotation as one line of COCO JSON.
+
+    Raises:
+        RecordError: A number is not finite.
+    """
+    return dump(_box_to_coco(box))
 
 
 class TruthWriter:
@@ -161,18 +175,22 @@ class TruthWriter:
         self._between_images, self._between_boxes = "\n", "\n"
         return self
 
-    def add_image(self, image: TruthImage) -> None:
-        """Append an image."""
-        self._images.write(self._between_images + dump(_image_to_coco(image)))
+    def add_image(self, line: str) -> None:
+        """Append an image.
+
+        Args:
+            line: As `truth_image_to_line` gives it.
+        """
+        self._images.write(self._between_images + line)
         self._between_images = ",\n"
 
-    def add_box(self, box: TruthBox) -> None:
+    def add_box(self, line: str) -> None:
         """Append an annotation.
 
-        Raises:
-            RecordError: A number is not finite.
+        Args:
+            line: As `truth_box_to_line` gives it.
         """
-        self._boxes.write(self._between_boxes + dump(_box_to_coco(box)))
+        self._boxes.write(self._between_boxes + line)
         self._between_boxes = ",\n"
 
     def __exit__(
