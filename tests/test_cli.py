@@ -7,12 +7,25 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 import typer
+from PIL import Image
 
 from paddle_ground import __version__
 from paddle_ground.cli import app, main
+from paddle_ground.infer import Grounding
+from paddle_ground.records import (
+    Category,
+    Prediction,
+    PredictionSink,
+    Region,
+    Truth,
+    TruthBox,
+    TruthImage,
+    write_truth,
+)
 
 COMMANDS = {"demo", "prepare", "train", "predict", "ground", "eval", "draw", "version"}
 
@@ -60,7 +73,11 @@ def test_a_command_explains_itself_with_an_example_that_parses(capsys, command):
 # Each of these asks for something that cannot be; (arguments, what the one line must name).
 FAILING = [
     (("train", "missing.yaml"), "missing.yaml"),
+    (("prepare", "--source", "missing", "--output-dir", "out"), "missing"),
+    (("prepare", "--source", ".", "--output-dir", "out", "--bbox-format", "yxyx"), "yxyx"),
+    (("predict", "missing.jsonl", "missing_model"), "missing"),
     (("eval", "missing.jsonl", "missing.truth.json"), "missing"),
+    (("draw", "missing.jsonl", "missing.jsonl"), "missing"),
 ]
 
 
@@ -90,6 +107,102 @@ def test_a_wrong_option_is_a_usage_error(capsys):
     code, _, err = run(capsys, "train", "--no-such-option", "x.yaml")
     assert code == 2
     assert "--no-such-option" in err
+
+
+@pytest.fixture
+def predicted(tmp_path: Path) -> Path:
+    """A folder with one sample of two boxes, and a prediction that finds one of them exactly."""
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (64, 48), "grey").save(tmp_path / "images" / "a.png")
+    boxes = (
+        TruthBox(1, 1, 0, (4.0, 4.0, 24.0, 24.0), 400.0),
+        TruthBox(2, 1, 0, (40.0, 8.0, 60.0, 28.0), 400.0),
+    )
+    truth = Truth((TruthImage(1, "images/a.png", (64, 48)),), boxes, (Category(0, "cup"),))
+    write_truth(tmp_path / "val.truth.json", truth)
+    with PredictionSink(tmp_path / "predictions.jsonl") as sink:
+        region = Region("cup", (4.0, 4.0, 24.0, 24.0))
+        sink.write(Prediction(0, "images/a.png", (64, 48), "find", "...", "ok", regions=(region,)))
+    return tmp_path
+
+
+# The samples themselves are not read: either name leads to the truth beside them.
+@pytest.mark.parametrize("samples", ["val.jsonl", "val.truth.json"])
+def test_eval_prints_and_writes_the_scores(capsys, predicted, samples):
+    code, out, err = run(
+        capsys,
+        "eval",
+        str(predicted / "predictions.jsonl"),
+        str(predicted / samples),
+        "-o",
+        str(predicted / "r"),
+    )
+    assert (code, err) == (0, "")
+    # One of two boxes found, nothing false: precision 1, recall 1/2, F1 2/3.
+    written = json.loads((predicted / "r" / "metrics.json").read_text())
+    assert (written["precision_50"], written["recall_50"]) == (1.0, 0.5)
+    assert "66.7" in out
+    assert "metrics.json" in out
+
+
+def test_draw_writes_pictures(capsys, predicted):
+    code, out, _ = run(
+        capsys,
+        "draw",
+        str(predicted / "predictions.jsonl"),
+        str(predicted / "val.jsonl"),
+        "-o",
+        str(predicted / "p"),
+    )
+    assert code == 0
+    assert out.startswith("1 pictures in ")
+    assert {path.name for path in (predicted / "p").iterdir()} == {"000000_a.png", "contact_sheet.png"}
+
+
+FOUND = Grounding(
+    regions=(Region("杯", (1.0, 2.0, 30.5, 40.0)),),
+    text="raw",
+    status="repaired",
+    repairs=("swapped_corners",),
+    prompt="find",
+    size_wh=(64, 48),
+    finish_reason="stop",
+    tokens=7,
+    seconds=0.25,
+)
+
+
+def test_ground_prints_boxes_and_draws_them(capsys, predicted, monkeypatch):
+    # The model is stood in for: what answers are worth is tested in tests/infer.
+    asked = []
+    monkeypatch.setattr(
+        "paddle_ground.infer.ground", lambda *what, **how: asked.append((what, how)) or FOUND, raising=True
+    )
+    image, save = predicted / "images" / "a.png", predicted / "boxes.png"
+    code, out, _ = run(capsys, "ground", "model", str(image), "杯子", "--lang", "zh", "--save", str(save))
+    assert (code, out) == (0, "1.0 2.0 30.5 40.0 杯\n")
+    assert asked == [((Path("model"), image, "杯子"), {"lang": "zh"})]
+    with Image.open(save) as drawn:
+        assert drawn.width * 48 == drawn.height * 64
+        colours = drawn.convert("RGB").getcolors(maxcolors=drawn.width * drawn.height)
+    assert colours
+    assert len(colours) > 1, "the image was all grey; its box is not"
+
+    code, out, _ = run(capsys, "ground", "model", str(image), "--json")
+    shown = json.loads(out)
+    assert shown["regions"] == [{"label": "杯", "box_xyxy_px": [1.0, 2.0, 30.5, 40.0], "score": None}]
+    assert (shown["status"], shown["repairs"], shown["tokens"]) == ("repaired", ["swapped_corners"], 7)
+
+
+def test_a_picture_of_no_known_kind_is_refused(capsys, predicted, monkeypatch):
+    monkeypatch.setattr("paddle_ground.infer.ground", lambda *what, **how: FOUND)
+    save = predicted / "boxes.txt"
+    code, out, err = run(capsys, "ground", "m", str(predicted / "images" / "a.png"), "--save", str(save))
+    assert code == 2
+    assert out.startswith("1.0 2.0"), "the answer is not lost"
+    assert "boxes.txt" in err
+    assert ".png" in err
+    assert not save.exists()
 
 
 def test_version_reads_what_is_installed_without_importing_it():
