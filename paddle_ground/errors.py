@@ -5,7 +5,8 @@
     |-- AnswerError              text that can't be rendered or an unknown answer format
     |-- RecordError              a line or a file that breaks one of the contracts in `records`
     |-- DataError                a source data set or an output folder that can't be used
-    |   `-- DownloadError        a data set or model that can't be fetched
+    |   |-- DownloadError        a data set or model that can't be fetched
+    |   `-- UnwritableError      a folder or file that can't be written
     |-- ConfigError              a wrong option, YAML key or combination of them
     |-- ModelError               a checkpoint that can't be built, loaded or matched to its data
     |-- TrainError               a training run that can't start or that stopped
@@ -41,6 +42,10 @@ class DataError(PaddleGroundError):
 
 class DownloadError(DataError):
     """A data set or a model that can't be fetched."""
+
+
+class UnwritableError(DataError):
+    """A place that can't be written: a wrong path, no permission, a full disk."""
 
 
 class ConfigError(PaddleGroundError):

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from paddle_ground.errors import DataError
+from paddle_ground.errors import UnwritableError
 
 PART_SUFFIX = ".part"
 """What an unfinished file's name ends with."""
@@ -30,7 +30,7 @@ def atomic_writer(path: str | os.PathLike[str], binary: bool = False) -> Iterato
         The open file, under a temporary name in the same folder.
 
     Raises:
-        DataError: The folder or the file can't be written.
+        UnwritableError: The folder or the file can't be written.
     """
     final = Path(path)
     # The process id keeps two writers of one name from mixing their bytes.
@@ -56,7 +56,7 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write a whole text file, UTF-8, or leave what was there untouched.
 
     Raises:
-        DataError: The folder or the file can't be written.
+        UnwritableError: The folder or the file can't be written.
     """
     with atomic_writer(path) as stream:
         stream.write(text)
@@ -75,7 +75,9 @@ def sha256_file(path: str | os.PathLike[str]) -> str:
     return digest.hexdigest()
 
 
-def unwritable(path: str | os.PathLike[str], error: OSError) -> DataError:
+def unwritable(path: str | os.PathLike[str], error: OSError) -> UnwritableError:
     """Word the one message for a place that can't be written."""
     reason = error.strerror or str(error)
-    return DataError(f"{os.fspath(path)}: cannot write here ({reason}); choose a folder you may write to")
+    return UnwritableError(
+        f"{os.fspath(path)}: cannot write here ({reason}); choose a folder you may write to"
+    )

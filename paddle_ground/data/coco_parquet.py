@@ -198,7 +198,7 @@ def _open(shard: Shard) -> Iterator[Any]:
         # buffer_size: pages are read as they are needed, not a whole row group's images at once.
         with pq.ParquetFile(shard.path, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:
             yield file
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         # Arrow's messages have several lines; the first one says it.
         reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
         raise DataError(f"{shard.name}: not a readable parquet shard ({reason}); fetch it again") from error

@@ -79,7 +79,8 @@ def convert_row(row: SourceRow, image: TruthImage, first_box_id: int, options: R
     """
     boxes = row.boxes_xyxy_px
     inside = clip_boxes(boxes, image.size_wh)
-    keep = valid_mask(inside)
+    # Infinity would be cut at the border like any other number, but it is no number.
+    keep = valid_mask(inside) & np.isfinite(boxes).all(axis=1)
     skipped = tuple(
         (_reason(boxes[i]), f"{row.where} box {i}: {boxes[i].tolist()}")
         for i in np.flatnonzero(~keep).tolist()

@@ -85,6 +85,8 @@ def _read_other(data: bytes | memoryview) -> ImageHeader:
     try:
         with Image.open(io.BytesIO(data)) as image:
             kind, size_wh = image.format or "unknown", image.size
+    except Image.DecompressionBombError as error:
+        raise DataError(f"the image is too large to decode safely ({error})") from error
     except Exception as error:  # Pillow's readers raise whatever their format's parser meets.
         raise DataError(f"these {len(data)} bytes are no image that Pillow can open") from error
     if kind not in _SUFFIXES:

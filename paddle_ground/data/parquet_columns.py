@@ -24,6 +24,8 @@ CATEGORY_NAMES = ("category", "category_id", "label", "labels", "categories")
 CROWD_NAMES = ("iscrowd", "is_crowd")
 ID_NAMES = ("bbox_id", "id")
 UNKNOWN = -1
+# Others, such as segmentation masks, may be large and of any shape: they are not looked at.
+_USED = (*BOX_NAMES, *CATEGORY_NAMES, *CROWD_NAMES, *ID_NAMES, "area")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,23 +92,23 @@ def _flatten_objects(column: Any) -> tuple[IntArray, dict[str, Any]]:
     if pa.types.is_struct(column.type):
         names = [field.name for field in column.type]
         lists = dict(zip(names, column.flatten(), strict=True))
-        lists = {name: values for name, values in lists.items() if _is_list(values.type)}
-        if not lists:
-            raise DataError("column `objects` holds no lists")
-        lengths = {name: pc.list_value_length(values).fill_null(0) for name, values in lists.items()}
-        first = next(iter(lengths.values()))
-        for name, length in lengths.items():
-            if not length.equals(first):
-                raise DataError(
-                    f"`objects.{name}` is not as long as `objects.{next(iter(lengths))}` in some row"
-                )
-        return _offsets(first), {name: pc.list_flatten(values) for name, values in lists.items()}
+        lists = {name: lists[name] for name in names if name in _USED and _is_list(lists[name].type)}
+        offsets = {name: _offsets(pc.list_value_length(values)) for name, values in lists.items()}
+        _refuse_unequal(offsets)
+        first = next(iter(offsets.values()), np.zeros(len(column) + 1, dtype=np.int64))
+        return first, {name: pc.list_flatten(values) for name, values in lists.items()}
     if _is_list(column.type) and pa.types.is_struct(column.type.value_type):
         structs = pc.list_flatten(column)
         names = [field.name for field in structs.type]
-        lengths_of_rows = pc.list_value_length(column).fill_null(0)
-        return _offsets(lengths_of_rows), dict(zip(names, structs.flatten(), strict=True))
+        return _offsets(pc.list_value_length(column)), dict(zip(names, structs.flatten(), strict=True))
     raise DataError(f"column `objects` is {column.type}, expected a struct of lists or a list of structs")
+
+
+def _refuse_unequal(offsets: dict[str, IntArray]) -> None:
+    first = next(iter(offsets), None)
+    for name in offsets:
+        if not np.array_equal(offsets[name], offsets[first or name]):
+            raise DataError(f"`objects.{name}` is not as long as `objects.{first}` in some row")
 
 
 def _is_list(kind: Any) -> bool:
@@ -116,7 +118,7 @@ def _is_list(kind: Any) -> bool:
 
 
 def _offsets(lengths: Any) -> IntArray:
-    ends = np.cumsum(lengths.to_numpy(zero_copy_only=False))
+    ends = np.cumsum(lengths.fill_null(0).to_numpy(zero_copy_only=False))
     offsets: IntArray = np.concatenate([[0], ends]).astype(np.int64)
     return offsets
 
@@ -125,7 +127,8 @@ def _field(fields: dict[str, Any], names: tuple[str, ...]) -> Any:
     for name in names:
         if name in fields:
             return fields[name]
-    raise DataError(f"column `objects` has no `{names[0]}`, only {', '.join(fields)}")
+    found = ", ".join(fields) or "no list of a known name"
+    raise DataError(f"column `objects` has no `{names[0]}`, only {found}")
 
 
 def _boxes(values: Any) -> FloatArray:

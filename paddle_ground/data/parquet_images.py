@@ -68,7 +68,16 @@ class BatchImages:
             )
         for folder in (self._shard.path.parent, self._root):
             if (folder / relative).is_file():
-                return (folder / relative).read_bytes()
+                return _read_bytes(folder / relative, where)
         raise DataError(
             f"{where}: the image {path!r} is neither in the shard nor in {self._root}; put the file there"
         )
+
+
+def _read_bytes(path: Path, where: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"{where}: cannot read {path} ({error.strerror or error}); check its permissions"
+        ) from error

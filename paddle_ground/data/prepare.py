@@ -38,7 +38,7 @@ from paddle_ground.data.plan import Piece, plan_pieces
 from paddle_ground.data.sampling import draw_splits
 from paddle_ground.data.source import Source
 from paddle_ground.data.staging import FILE_NAMES, IMAGES, Staging, lock_output
-from paddle_ground.errors import ConfigError, DataError, PaddleGroundError, RecordError
+from paddle_ground.errors import ConfigError, DataError, PaddleGroundError, RecordError, UnwritableError
 from paddle_ground.files import sha256_file
 from paddle_ground.prompts import DETECT_ALL, detect_classes
 from paddle_ground.records import SamplesMeta, meta_path, read_meta, truth_path
@@ -147,7 +147,9 @@ def prepare(options: PrepareOptions, progress: Progress | None = None) -> Prepar
             results = merge_pieces(staging, numbers, source.class_names, partial(_complete, meta))
             filled = _filled(results, source.name)
         except PaddleGroundError as error:
-            if not isinstance(error.__cause__, OSError):  # A full disk: what is done can be used again.
+            # After a full disk the pieces that are done can be used again; after bad input nothing is
+            # left, since mending the source makes it another one.
+            if not isinstance(error, UnwritableError):
                 staging.discard()
             raise
         splits = [result.split for result in filled]
