@@ -200,9 +200,9 @@ def _prepare(options: DemoOptions, say: Callable[[str], None]) -> tuple[int, tup
 def _synth(options: DemoOptions) -> tuple[Path, Path]:
     from paddle_ground.data.synth import SceneStyle, write_synth
 
-    # One or two large shapes: a model of a few million parameters learns to point at them within minutes.
+    # One large shape: a model of a few million parameters learns to point at it within minutes.
     style = SceneStyle(
-        side_px=128, max_shapes=2, min_size=0.35, max_size=0.6, texture=0.4,
+        side_px=128, max_shapes=1, min_size=0.35, max_size=0.65, texture=0.25,
         colours=("red", "green", "blue", "yellow"),
     )  # fmt: skip
     report = write_synth(
