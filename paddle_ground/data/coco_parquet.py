@@ -206,6 +206,8 @@ def _open(shard: Shard) -> Iterator[Any]:
 
 def _batches(group: _Group, columns: Sequence[str] | None) -> Iterator[tuple[int, Any]]:
     """Give a row group's batches, each with the number of its first row in the shard."""
+    import pyarrow as pa
+
     first_row = group.first_row
     with _open(group.shard) as file:
         names = [name for name in file.schema_arrow.names if name in (*_FACT_COLUMNS, "image")]
@@ -220,6 +222,9 @@ def _batches(group: _Group, columns: Sequence[str] | None) -> Iterator[tuple[int
         for batch in batches:
             yield first_row, batch
             first_row += batch.num_rows
+    if columns is None:
+        # Arrow would keep a row group's images for the next one, but each thread its own.
+        pa.default_memory_pool().release_unused()
 
 
 def _annotations_of(batch: Any, shard: Shard, class_names: Sequence[str]) -> Annotations:

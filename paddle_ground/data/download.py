@@ -58,7 +58,7 @@ def _from_modelscope(repo: str) -> Path:
         from modelscope import dataset_snapshot_download
     except ImportError as error:
         raise MissingExtraError("DOWNLOAD_SOURCE=modelscope", "modelscope", "modelscope") from error
-    command = f"modelscope download --dataset {repo} --include '{_PATTERN}' --local_dir DIR"
+    command = f"modelscope download --repo-type dataset {repo} --include '{_PATTERN}' --local-dir DIR"
     try:
         return Path(dataset_snapshot_download(repo, allow_patterns=[_PATTERN]))
     except Exception as error:  # As above.

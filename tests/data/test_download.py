@@ -177,3 +177,25 @@ def test_modelscope_missing_is_said_with_the_extra(monkeypatch):
     monkeypatch.setenv("DOWNLOAD_SOURCE", "modelscope")
     with pytest.raises(MissingExtraError, match=r"pip install 'paddle_ground\[modelscope\]'"):
         download_dataset(REPO)
+
+
+@pytest.mark.parametrize(("tool", "hub"), [("hf", "huggingface"), ("modelscope", "modelscope")])
+def test_the_commands_that_we_recommend_exist(tool, hub, monkeypatch):
+    pytest.importorskip("modelscope" if tool == "modelscope" else "huggingface_hub")
+    monkeypatch.setattr("huggingface_hub.snapshot_download", _refuse)
+    if tool == "modelscope":
+        monkeypatch.setattr("modelscope.dataset_snapshot_download", _refuse)
+    monkeypatch.setenv("DOWNLOAD_SOURCE", hub)
+    with pytest.raises(DownloadError) as caught:
+        download_dataset(REPO)
+    words = str(caught.value).split("`")[1].split()
+    assert words[0] == tool
+    program = Path(sys.executable).parent / tool
+    page = subprocess.run(
+        [program, "download", "--help"], capture_output=True, text=True, check=True, timeout=100
+    )
+    assert [word for word in words if word.startswith("--") and word not in page.stdout] == []
+
+
+def _refuse(*arguments: Any, **options: Any) -> str:
+    raise ConnectionError("no network")
