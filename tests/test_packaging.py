@@ -205,6 +205,12 @@ def test_pins_differ_by_python_only_where_they_must():
         assert {r.name: str(r.specifier).removeprefix("==") for r in held} == expected
 
 
+def test_the_package_says_that_it_is_typed():
+    for name in lines_of(CONFIG["options.package_data"]["paddle_ground"]):
+        assert (ROOT / "paddle_ground" / name).is_file()
+    assert "py.typed" in CONFIG["options.package_data"]["paddle_ground"]
+
+
 def test_the_licence_is_the_one_declared():
     assert CONFIG["metadata"]["license"] == "Apache-2.0"
     assert "Apache License" in (ROOT / "LICENSE").read_text()[:200]
