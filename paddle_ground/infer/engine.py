@@ -1,17 +1,19 @@
-"""Ask a model: one prefill a batch, then one token at a time from the key-value cache.
+"""Ask a model: each prompt read once, then all running answers a few tokens further at a time.
 
 Takes `Request`s; gives `Answer`s. In four parts: preprocess (requests to prompts), prefill (prompts to
-cache and first logits), decode (one token a row to the next logits), sample (logits to tokens; greedy).
-The vision tower runs once an image, never again at each token as PaddleFormers' `generate` would
-have it. Knows no boxes: what an answer means is read in `paddle_ground.infer.grounding`.
+cache and first logits), read (new tokens to the next logits; `paddle_ground.backend.text_decoder`),
+choose (logits to tokens; `paddle_ground.infer.sampling`). An answer that ends leaves the batch at once and
+the next prompt takes its place. The vision tower runs once an image, never again at each token as
+PaddleFormers' `generate` would have it. Knows no boxes: what an answer means is read in
+`paddle_ground.infer.grounding`.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,10 @@ from numpy.typing import NDArray
 
 from paddle_ground.boxes import RELATIVE_1000, CoordinateSpace, coordinate_space
 from paddle_ground.errors import ConfigError
-from paddle_ground.infer.preprocess import PixelLimits, Preprocessor, Prompt, PromptBatch, collate
+from paddle_ground.infer.preprocess import PixelLimits, Preprocessor, Prompt, collate
 from paddle_ground.infer.request import Answer, Request
+from paddle_ground.infer.rows import Constraint, Row
+from paddle_ground.infer.sampling import GREEDY, Sampling
 from paddle_ground.records import GroundingConfig, read_grounding
 from paddle_ground.records.meta import GROUNDING_FILE
 
@@ -30,28 +34,17 @@ DEFAULT_MAX_NEW_TOKENS = 512
 LOGGER = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class _Decoding:
-    """What a running batch needs from one step to the next.
-
-    Attributes:
-        cache: Keys and values of everything read so far.
-        mask: Shape (B, tokens so far), 0 for padding; none where no row is padded.
-        next_position: Shape (B,), the position of each row's next token.
-    """
-
-    cache: Any
-    mask: NDArray[np.int64] | None
-    next_position: NDArray[np.int64]
-
-
 class Engine:
     """A loaded model that answers requests.
 
     Attributes:
         loaded: The model with its processor (`paddle_ground.backend.loading.LoadedModel`).
         grounding: How the model was trained to point; none for a checkpoint that doesn't say.
+        jump_forward: Whether tokens that a grammar forces are read in one pass with the next free one.
+            The answers are the same without, only later.
     """
+
+    jump_forward = True
 
     def __init__(self, loaded: Any, grounding: GroundingConfig | None = None) -> None:
         self.loaded = loaded
@@ -83,7 +76,11 @@ class Engine:
         return coordinate_space(self.grounding.coordinate_space) if self.grounding else RELATIVE_1000
 
     def answer(
-        self, requests: Sequence[Request], *, max_new_tokens: int = DEFAULT_MAX_NEW_TOKENS
+        self,
+        requests: Sequence[Request],
+        *,
+        max_new_tokens: int = DEFAULT_MAX_NEW_TOKENS,
+        sampling: Sampling = GREEDY,
     ) -> list[Answer]:
         """Answer requests as one batch.
 
@@ -91,6 +88,7 @@ class Engine:
             requests: Images may differ in size and prompts in length; a row's answer does not depend
                 on its neighbours.
             max_new_tokens: Where an answer is cut off.
+            sampling: How tokens are chosen; the likeliest where nothing is said.
 
         Returns:
             One answer a request, in order.
@@ -98,111 +96,166 @@ class Engine:
         Raises:
             DataError: An image can't be read.
             RecordError: A request's marks don't match its images.
+            ConfigError: `max_new_tokens` is below 1.
         """
-        return self.generate([self.prepare(request) for request in requests], max_new_tokens=max_new_tokens)
+        prompts = [self.prepare(request) for request in requests]
+        return self.generate(prompts, max_new_tokens=max_new_tokens, sampling=sampling)
 
     def prepare(self, request: Request) -> Prompt:
         """Read a request's images and write its prompt; raises as `answer` does."""
         return self._preprocessor.prepare(request)
 
     def generate(
-        self, prompts: Sequence[Prompt], *, max_new_tokens: int = DEFAULT_MAX_NEW_TOKENS
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        max_new_tokens: int = DEFAULT_MAX_NEW_TOKENS,
+        batch_size: int | None = None,
+        constraints: Sequence[Constraint | None] = (),
+        sampling: Sampling = GREEDY,
     ) -> list[Answer]:
-        """Answer prepared prompts as one batch; see `answer`."""
+        """Answer prepared prompts.
+
+        Args:
+            prompts: In any order and number.
+            max_new_tokens: Where an answer is cut off.
+            batch_size: How many are under way at once; all of them where nothing is said.
+            constraints: What each answer may be, one a prompt; () for anything.
+            sampling: How tokens are chosen.
+
+        Returns:
+            One answer a prompt, in order.
+
+        Raises:
+            ConfigError: `max_new_tokens` or `batch_size` is below 1.
+        """
         if max_new_tokens < 1:
             raise ConfigError(f"max_new_tokens is {max_new_tokens}; it must be at least 1")
-        if not prompts:
-            return []
-        start = time.perf_counter()
-        rows = self._decode(collate(prompts, self._pad_token_id), max_new_tokens)
-        share = (time.perf_counter() - start) / len(prompts)
-        return [self._answer(prompt, row, share) for prompt, row in zip(prompts, rows, strict=True)]
+        if batch_size is not None and batch_size < 1:
+            raise ConfigError(f"batch_size is {batch_size}; it must be at least 1")
+        rows = [
+            Row(index, prompt, self.loaded.end_token_ids, max_new_tokens, sampling, constraint,
+                self.jump_forward)
+            for index, (prompt, constraint) in enumerate(
+                zip(prompts, constraints or [None] * len(prompts), strict=True)
+            )
+        ]  # fmt: skip
+        if rows:
+            with _arithmetic():
+                self._run(rows, batch_size or len(rows))
+        return [self._answer(row) for row in rows]
 
-    def _decode(self, batch: PromptBatch, max_new_tokens: int) -> list[list[int]]:
-        import paddle
+    def _run(self, rows: Sequence[Row], batch_size: int) -> None:
+        """Bring all rows to their ends, at most `batch_size` of them under way."""
+        from paddle_ground.backend.text_decoder import TextDecoder
 
-        ends = np.array(sorted(self.loaded.end_token_ids), np.int64)
-        rows: list[list[int]] = [[] for _ in batch.token_ids]
-        running = np.ones(len(rows), bool)
-        with paddle.no_grad():
-            logits, state = self._prefill(batch)
-            while True:
-                tokens = greedy(logits)
-                for row in np.flatnonzero(running):
-                    rows[row].append(int(tokens[row]))
-                running &= ~np.isin(tokens, ends)
-                if not running.any() or max(map(len, rows)) >= max_new_tokens:
-                    return rows
-                # Finished rows run on until the batch is done; nobody reads what they say.
-                logits = self._step(tokens, state)
+        decoder = TextDecoder(self._model)
+        # Neighbours of like length need little padding; the longest first, so that none is left over last.
+        waiting = sorted(rows, key=lambda row: -len(row.prompt.token_ids))
+        running: list[Row] = []
+        while waiting or running:
+            start = time.perf_counter()
+            room = batch_size - len(running)
+            # A prompt read alone costs nearly what several do, so a few places are let run free first.
+            if waiting and (not running or room >= min(len(waiting), 1 + batch_size // 4)):
+                new, waiting = waiting[:room], waiting[room:]
+                self._choose(self._prefill(new, decoder), new)
+                running += new
+            else:
+                positions = np.array([row.next_position for row in running], np.int64)
+                chunks = [row.pending for row in running]
+                for row in running:
+                    row.next_position += len(row.pending)
+                self._choose(decoder.read(chunks, positions), running)
+            share = (time.perf_counter() - start) / len(running)
+            for row in running:
+                row.seconds += share
+            going = [i for i, row in enumerate(running) if not row.reason]
+            if len(going) < len(running):
+                decoder.cache.keep(np.array(going, np.int64))
+                running = [running[i] for i in going]
 
-    def _prefill(self, batch: PromptBatch) -> tuple[Any, _Decoding]:
-        """Read whole prompts; gives the logits after each row's last token, (B, vocabulary)."""
+    def _prefill(self, rows: Sequence[Row], decoder: Any) -> Any:
+        """Read whole prompts into the decoder's cache; gives the hidden state after each, (B, 1, hidden)."""
         import paddle
         from paddleformers.transformers.cache_utils import DynamicCache
 
+        batch = collate([row.prompt for row in rows], self._pad_token_id)
         token_ids, mask = paddle.to_tensor(batch.token_ids), paddle.to_tensor(batch.mask)
         grids = paddle.to_tensor(batch.grids_thw)
         positions, deltas = self._model.model.get_rope_index(token_ids, grids, None, mask)
-        padded = bool((batch.mask == 0).any())
         cache = DynamicCache(config=self._model.config.text_config)
         out = self._model.model(
             input_ids=token_ids,
             pixel_values=paddle.to_tensor(batch.patches),
             image_grid_thw=grids,
-            attention_mask=mask if padded else None,
+            attention_mask=mask if bool((batch.mask == 0).any()) else None,
             position_ids=positions,
             past_key_values=cache,
             use_cache=True,
             return_dict=True,
         )
         length = batch.token_ids.shape[1]
-        next_position = deltas.numpy().reshape(-1).astype(np.int64) + length
-        return self._last_logits(out), _Decoding(cache, batch.mask if padded else None, next_position)
+        decoder.cache.add([(layer.keys, layer.values) for layer in cache.layers], length - batch.mask.sum(1))
+        for row, delta in zip(rows, deltas.numpy().reshape(-1), strict=True):
+            row.next_position = int(delta) + length
+        return out.last_hidden_state[:, -1:, :]
 
-    def _step(self, tokens: NDArray[np.int64], state: _Decoding) -> Any:
-        """Read one token a row; gives the logits after it, (B, vocabulary)."""
-        import paddle
-
-        if state.mask is not None:
-            state.mask = np.concatenate([state.mask, np.ones((len(tokens), 1), np.int64)], axis=1)
-        # Text counts on along all three axes at once.
-        positions = np.broadcast_to(state.next_position[None, :, None], (3, len(tokens), 1))
-        out = self._model.model(
-            input_ids=paddle.to_tensor(tokens[:, None]),
-            attention_mask=None if state.mask is None else paddle.to_tensor(state.mask),
-            position_ids=paddle.to_tensor(np.ascontiguousarray(positions)),
-            past_key_values=state.cache,
-            use_cache=True,
-            return_dict=True,
-        )
-        state.next_position = state.next_position + 1
-        return self._last_logits(out)
-
-    def _last_logits(self, out: Any) -> Any:
-        return self._model.lm_head(out.last_hidden_state[:, -1:, :])[:, -1, :]
+    def _choose(self, hidden: Any, rows: Sequence[Row]) -> None:
+        """Let every row write its next tokens, given (B, 1, hidden)."""
+        logits = self._model.lm_head(hidden)[:, 0, :].astype("float32")
+        if any(row.takes_likeliest for row in rows):
+            tokens, logprobs = likeliest(logits)
+        host = None if all(row.takes_likeliest for row in rows) else logits.numpy()
+        for at, row in enumerate(rows):
+            if row.takes_likeliest:
+                row.write(int(tokens[at]), float(logprobs[at]))
+            else:
+                assert host is not None
+                row.feed(host[at])
 
     @property
     def _pad_token_id(self) -> int:
         pad = self.loaded.tokenizer.pad_token_id
         return int(pad if pad is not None else min(self.loaded.end_token_ids))
 
-    def _answer(self, prompt: Prompt, row: list[int], seconds: float) -> Answer:
-        tokenizer = self.loaded.tokenizer
+    def _answer(self, row: Row) -> Answer:
+        done = row.finished()
         return Answer(
-            text=tokenizer.decode(row, skip_special_tokens=False, clean_up_tokenization_spaces=False),
-            token_ids=tuple(row),
-            seconds=seconds,
-            finish_reason="stop" if row[-1] in self.loaded.end_token_ids else "length",
-            size_wh=prompt.size_wh,
-            prompt_tokens=len(prompt.token_ids),
+            text=self.loaded.tokenizer.decode(
+                done.token_ids, skip_special_tokens=False, clean_up_tokenization_spaces=False
+            ),
+            token_ids=done.token_ids,
+            seconds=row.seconds,
+            finish_reason=done.reason,
+            size_wh=row.prompt.size_wh,
+            prompt_tokens=len(row.prompt.token_ids),
+            logprobs=done.logprobs,
         )
 
 
-def greedy(logits: Any) -> NDArray[np.int64]:
-    """Take the likeliest token of each row; (B, vocabulary) -> (B,)."""
-    tokens: NDArray[np.int64] = logits.astype("float32").argmax(-1).numpy().astype(np.int64)
-    return tokens
+def likeliest(logits: Any) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Take the likeliest token of each row and the logarithm of its probability; from (B, vocabulary)."""
+    best = logits.max(-1)
+    total = (logits - best.unsqueeze(-1)).exp().sum(-1).log()
+    tokens: NDArray[np.int64] = logits.argmax(-1).numpy().astype(np.int64)
+    logprobs: NDArray[np.float32] = -total.numpy()
+    return tokens, logprobs
+
+
+@contextmanager
+def _arithmetic() -> Iterator[None]:
+    """No gradients; and on a CPU no strided views, which cost most of a pass there."""
+    import paddle
+
+    with paddle.no_grad():
+        if not paddle.device.get_device().startswith("cpu"):
+            yield
+            return
+        from paddle_ground.backend.contiguous import contiguous_kernels
+
+        with contiguous_kernels():
+            yield
 
 
 def grounding_of(model_dir: str | Path) -> GroundingConfig | None:

@@ -27,6 +27,9 @@ LOGGER = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+_BATCHES_READ_AHEAD = 4
+"""Samples of so many batches are read at once, so that a batch is filled up as its answers end."""
+
 
 def predict(
     samples_path: str | Path,
@@ -46,7 +49,7 @@ def predict(
         model: A loaded engine, or a model folder.
         output_path: predictions.jsonl. Answers that it already holds from the same samples and model
             are kept, so a run that was stopped goes on.
-        batch_size: Samples a batch; answers don't depend on it.
+        batch_size: Samples under way at once; answers don't depend on it.
         max_new_tokens: Where an answer is cut off.
         limit: Only the first so many samples; None for all.
         dtype: Of the weights, where `model` is a folder.
@@ -72,8 +75,8 @@ def predict(
 
     with PredictionSink(output_path) as sink, Tally(total, sink.done, show_progress) as tally:
         pending = _pending(samples_path, limit, sink.done)
-        for batch in _batched(pending, batch_size):
-            for prediction in _answer_batch(engine, samples_path, batch, max_new_tokens):
+        for batch in _batched(pending, batch_size * _BATCHES_READ_AHEAD):
+            for prediction in _answer_all(engine, samples_path, batch, max_new_tokens, batch_size):
                 sink.write(prediction)
                 tally.count(prediction)
     return tally.report(output_path)
@@ -94,8 +97,12 @@ def _pending(samples_path: Path, limit: int | None, done: frozenset[int]) -> Ite
             yield index, sample
 
 
-def _answer_batch(
-    engine: Engine, samples_path: Path, batch: list[tuple[int, Sample]], max_new_tokens: int
+def _answer_all(
+    engine: Engine,
+    samples_path: Path,
+    batch: list[tuple[int, Sample]],
+    max_new_tokens: int,
+    batch_size: int,
 ) -> Iterator[Prediction]:
     """Answer what can be asked, and give an error record for what can't, in order."""
     prompts: dict[int, Prompt] = {}
@@ -106,7 +113,7 @@ def _answer_batch(
         except (DataError, RecordError) as error:
             errors[index] = str(error)
             LOGGER.warning("sample %d: %s", index, error)
-    answers = engine.generate(list(prompts.values()), max_new_tokens=max_new_tokens)
+    answers = engine.generate(list(prompts.values()), max_new_tokens=max_new_tokens, batch_size=batch_size)
     by_index = dict(zip(prompts, answers, strict=True))
     for index, sample in batch:
         if index in by_index:

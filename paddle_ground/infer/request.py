@@ -78,10 +78,13 @@ class Answer:
     Attributes:
         text: As generated, special and end tokens included.
         token_ids: The same as ids.
-        seconds: This answer's share of the time that its batch took.
-        finish_reason: "stop" at an end token, "length" where `max_new_tokens` cut it off.
+        seconds: This answer's share of the time that its batches took.
+        finish_reason: "stop" at an end token, "length" where `max_new_tokens` cut it off, "loop" where
+            the grammar's guard ended an answer that went round in circles.
         size_wh: Width and height of the request's first image, in stored pixels.
         prompt_tokens: Length of the question, image tokens included.
+        logprobs: The natural logarithm of each token's probability among those that were allowed; 0 for
+            a token that a grammar forced. () where nobody counted.
     """
 
     text: str
@@ -90,6 +93,7 @@ class Answer:
     finish_reason: str
     size_wh: tuple[int, int]
     prompt_tokens: int
+    logprobs: tuple[float, ...] = ()
 
 
 def open_image(source: ImageSource) -> Image.Image:

@@ -37,7 +37,7 @@ class ScriptedEngine(Engine):
     def prepare(self, request: Request) -> Any:
         return request.prompt.replace("<image>", ""), open_image(request.image).size
 
-    def generate(self, prompts: Sequence[Any], *, max_new_tokens: int = 512) -> list[Answer]:
+    def generate(self, prompts: Sequence[Any], **options: Any) -> list[Answer]:
         self.batches.append(len(prompts))
         self.asked += [prompt for prompt, _ in prompts]
         return [Answer(self.say(prompt), tuple(range(5)), 0.25, "stop", size, 9) for prompt, size in prompts]

@@ -17,6 +17,8 @@ from PIL import Image
 from paddle_ground.errors import ConfigError, RecordError
 from paddle_ground.infer import Engine, Request
 from paddle_ground.infer.preprocess import Prompt
+from paddle_ground.infer.rows import Row
+from paddle_ground.infer.sampling import GREEDY, Sampling
 from paddle_ground.records import GroundingConfig, write_grounding
 
 Picture = Callable[..., Image.Image]
@@ -109,11 +111,18 @@ def test_a_row_stops_at_its_end_token_and_the_others_go_on(engine: Engine, reque
 def test_text_is_raw_and_figures_are_those_of_the_request(engine: Engine, picture: Picture) -> None:
     tokenizer = engine.loaded.tokenizer
     end = tokenizer.convert_tokens_to_ids("<|im_end|>")
-    answer = engine._answer(
+    row = Row(
+        0,
         Prompt(np.arange(7), np.zeros((4, 1), np.float32), np.array([[1, 2, 2]]), (40, 30)),
-        [*tokenizer("<|box_start|>(1,2),(3,4)<|box_end|>")["input_ids"], end],
-        0.5,
+        engine.loaded.end_token_ids,
+        limit=99,
+        sampling=GREEDY,
     )
+    for token in [*tokenizer("<|box_start|>(1,2),(3,4)<|box_end|>")["input_ids"], end]:
+        assert not row.reason
+        row.write(token, -0.25)
+    answer = engine._answer(row)
+    assert answer.logprobs == (-0.25,) * len(answer.token_ids)
     assert answer.text == "<|box_start|>(1,2),(3,4)<|box_end|><|im_end|>"
     assert (answer.finish_reason, answer.size_wh, answer.prompt_tokens) == ("stop", (40, 30), 7)
     asked = engine.answer([Request(picture(128, 96), "hi")], max_new_tokens=3)[0]
@@ -175,3 +184,45 @@ def test_a_broken_grounding_file_is_an_error_and_no_default(model_dir: Path, tmp
     (folder / "grounding.json").write_text('{"coordinate_space": "relative_1000"}')
     with pytest.raises(RecordError, match="answer_format"):
         Engine.load(folder)
+
+
+def test_places_that_run_free_are_taken_by_the_next_prompt(engine: Engine, requests: list[Request]) -> None:
+    prompts = [engine.prepare(request) for request in [*requests, *requests[::-1]]]
+    alone = [engine.generate([prompt], max_new_tokens=20)[0].token_ids for prompt in prompts]
+    for size in (1, 2, 3, 5):
+        answers = engine.generate(prompts, max_new_tokens=20, batch_size=size)
+        assert [answer.token_ids for answer in answers] == alone
+    with pytest.raises(ConfigError, match="batch_size is 0"):
+        engine.generate(prompts, batch_size=0)
+
+
+def test_log_probabilities_are_those_of_a_plain_softmax(engine: Engine, requests: list[Request]) -> None:
+    import paddle
+
+    prompt = engine.prepare(requests[0])
+    (answer,) = engine.generate([prompt], max_new_tokens=6)
+    whole = np.concatenate([prompt.token_ids, answer.token_ids])
+    with paddle.no_grad():
+        logits = engine.loaded.model(
+            input_ids=paddle.to_tensor(whole[None]),
+            pixel_values=paddle.to_tensor(prompt.patches),
+            image_grid_thw=paddle.to_tensor(prompt.grids_thw),
+        )
+    logits = (logits[0] if isinstance(logits, tuple) else getattr(logits, "logits", logits)).numpy()[0]
+    rows = logits[len(prompt.token_ids) - 1 : -1].astype(np.float64)
+    expected = [
+        row[token] - np.log(np.exp(row).sum()) for row, token in zip(rows, answer.token_ids, strict=True)
+    ]
+    np.testing.assert_allclose(answer.logprobs, expected, atol=1e-4)
+
+
+def test_draws_are_seeded_row_by_row(engine: Engine, requests: list[Request]) -> None:
+    drawn = Sampling(temperature=1.0, top_p=0.9, seed=5)
+    together = engine.answer(requests, max_new_tokens=12, sampling=drawn)
+    alone = [engine.answer([request], max_new_tokens=12, sampling=drawn)[0] for request in requests]
+    assert [a.token_ids for a in together] == [a.token_ids for a in alone]
+    other = engine.answer(requests, max_new_tokens=12, sampling=replace(drawn, seed=6))
+    assert [a.token_ids for a in together] != [a.token_ids for a in other]
+    greedy = engine.answer(requests, max_new_tokens=12)
+    cold = engine.answer(requests, max_new_tokens=12, sampling=Sampling(temperature=1e-6, seed=1))
+    assert [a.token_ids for a in cold] == [a.token_ids for a in greedy]
