@@ -46,7 +46,7 @@ class DemoOptions:
     source: Path | None = None
     train_images: int = 6000
     val_images: int = 128
-    steps: int = 550
+    steps: int = 750
     batch_size: int = 32
     max_seq_len: int = 512
     max_new_tokens: int = 64
