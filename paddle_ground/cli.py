@@ -91,6 +91,12 @@ def train(
 
     report = run(config, overrides or ())
     loss = f", last loss {report.losses[-1][1]:.4f}" if report.losses else ""
+    if report.skipped:
+        typer.echo(
+            f"{report.skipped} times a sample was left out or replaced: longer than max_seq_len, or unreadable; "
+            f"look for SKIP in {report.log_path}",
+            err=True,
+        )
     typer.echo(f"{report.steps} steps in {report.seconds:.0f} s{loss}; model in {report.output_dir}")
 
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from paddle_ground.backend import cpu_runtime
 from paddle_ground.errors import TrainError
 from paddle_ground.train.config import TrainConfig, load_config
+from paddle_ground.train.data_check import sample_problems
 from paddle_ground.train.run_folder import write_run_folder
 
 PLUGIN = Path(__file__).resolve().parent.parent / "backend" / "plugin.py"
@@ -30,6 +31,7 @@ _STEP = re.compile(r"(?<!eval_)\bloss: ([-+.\deE]+|nan|inf),.*?global_step: (\d+
 _EVAL = re.compile(r"eval_loss: ([-+.\deE]+|nan|inf)")
 
 _ERROR_LINE = re.compile(r"[\w.]*(Error|Exception|Interrupt)\b")
+_LEFT_OUT = re.compile(r"\[SKIP\]|another piece of data will be randomly selected")
 # Upstream symptom: when the loader's thread dies of this, the trainer waits for it for ever.
 _LOADER_DIED = re.compile(r"^ValueError: \[\w+\] Failed to retrieve valid data")
 
@@ -44,6 +46,8 @@ class TrainReport:
         seconds: Wall time of the child process.
         losses: (step, loss) as logged, in order.
         eval_losses: Evaluation losses in order.
+        skipped: How often PaddleFormers left a sample out or put another in its place (each epoch
+            counts anew; it stops telling after ten unreadable ones).
     """
 
     output_dir: Path
@@ -51,6 +55,7 @@ class TrainReport:
     seconds: float = 0.0
     losses: list[tuple[int, float]] = field(default_factory=list)
     eval_losses: list[float] = field(default_factory=list)
+    skipped: int = 0
 
     @property
     def steps(self) -> int:
@@ -107,10 +112,13 @@ def check_paths(config: TrainConfig) -> Path:
             lists every problem.
     """
     problems = []
-    for key in ("train_dataset_path", "eval_dataset_path"):
-        for name in str(config.values.get(key) or "").split(","):
-            if name.strip() and not Path(name.strip()).is_file():
-                problems.append(f"{key}: {name.strip()} does not exist (run `paddle-ground prepare` first)")
+    for kind in ("train", "eval"):
+        key = f"{kind}_dataset_path"
+        for name in filter(None, (part.strip() for part in str(config.values.get(key) or "").split(","))):
+            if not Path(name).is_file():
+                problems.append(f"{key}: {name} does not exist (run `paddle-ground prepare` first)")
+            elif str(config.values.get(f"{kind}_dataset_type", "")).startswith("messages"):
+                problems += sample_problems(name)
     model = config.values.get("model_name_or_path")
     if not model:
         problems.append("model_name_or_path is missing")
@@ -258,6 +266,7 @@ def _note(line: str, report: TrainReport, show: Callable[[int, float], None]) ->
         if not report.losses or step > report.losses[-1][0]:
             report.losses.append((step, loss))
             show(step, loss)
+    report.skipped += bool(_LEFT_OUT.search(line))
     found = _EVAL.search(line)
     if found:
         report.eval_losses.append(float(found[1]))

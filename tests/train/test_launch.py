@@ -170,6 +170,24 @@ def test_missing_files_are_all_named_before_anything_starts(tmp_path: Path) -> N
         assert part in str(caught.value)
 
 
+def test_missing_images_and_broken_records_are_named_before_anything_starts(tmp_path: Path) -> None:
+    data = write_data(tmp_path / "data", 6)
+    for i in (1, 2, 3, 5):
+        (tmp_path / "data" / "images" / f"{i}.png").unlink()
+    broken = tmp_path / "broken.jsonl"
+    broken.write_text(data.read_text(encoding="utf-8").splitlines()[0] + "\n{oops\n", encoding="utf-8")
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "0.png").touch()
+    lines = [f"train_dataset_path={data}", f"eval_dataset_path={broken}", f"model_name_or_path={tmp_path}"]
+    with pytest.raises(TrainError) as caught:
+        check_paths(load_config(CONFIG, [*lines, f"output_dir={tmp_path / 'out'}"]))
+    message = str(caught.value)
+    assert "4 images do not exist" in message
+    assert "train.jsonl:2: images/1.png" in message
+    assert "and 1 more" in message
+    assert "broken.jsonl:2" in message
+
+
 def test_an_output_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x", encoding="utf-8")
     with pytest.raises(TrainError, match=r"output_dir: .*cannot be made"):
@@ -202,6 +220,7 @@ def test_only_the_training_loss_is_read_from_a_log_line(tmp_path: Path) -> None:
     lines = [
         "\x1b[32m[INFO]\x1b[0m - loss: 5.24339142, learning_rate: 0.0005, global_step: 20, ppl: 2",
         "[INFO] - eval_loss: 4.458505153656006, eval_runtime: 1.3883, progress_or_epoch: 0.2128",
+        "[WARNING] - [SKIP] This data is too long: <image>Task: Object Detection...",
         "[INFO] - train_runtime: 62.3482, train_loss: 5.085154469807943, progress_or_epoch: 0.3191",
         "[INFO] - loss: nan, learning_rate: 0.0005, global_step: 30, interval_runtime: 21.3",
     ]
@@ -211,3 +230,4 @@ def test_only_the_training_loss_is_read_from_a_log_line(tmp_path: Path) -> None:
     assert report.losses[1][0] == 30
     assert np.isnan(report.losses[1][1])
     assert report.eval_losses == [4.458505153656006]
+    assert report.skipped == 1
