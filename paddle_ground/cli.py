@@ -93,7 +93,7 @@ def train(
     loss = f", last loss {report.losses[-1][1]:.4f}" if report.losses else ""
     if report.skipped:
         typer.echo(
-            f"{report.skipped} times a sample was left out or replaced: longer than max_seq_len, or unreadable; "
+            f"{report.skipped} times a sample was left out or replaced (too long, or unreadable): "
             f"look for SKIP in {report.log_path}",
             err=True,
         )
