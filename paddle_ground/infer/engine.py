@@ -26,6 +26,7 @@ from paddle_ground.infer.preprocess import PixelLimits, Preprocessor, Prompt, co
 from paddle_ground.infer.request import Answer, Request
 from paddle_ground.infer.rows import Constraint, Row
 from paddle_ground.infer.sampling import GREEDY, Sampling
+from paddle_ground.infer.vocabulary import Vocabulary
 from paddle_ground.records import GroundingConfig, read_grounding
 from paddle_ground.records.meta import GROUNDING_FILE
 
@@ -40,6 +41,7 @@ class Engine:
     Attributes:
         loaded: The model with its processor (`paddle_ground.backend.loading.LoadedModel`).
         grounding: How the model was trained to point; none for a checkpoint that doesn't say.
+        vocabulary: Its tokens as bytes.
         jump_forward: Whether tokens that a grammar forces are read in one pass with the next free one.
             The answers are the same without, only later.
     """
@@ -49,6 +51,7 @@ class Engine:
     def __init__(self, loaded: Any, grounding: GroundingConfig | None = None) -> None:
         self.loaded = loaded
         self.grounding = grounding
+        self.vocabulary = Vocabulary(loaded.tokenizer)
         self._model = loaded.model
         self._preprocessor = Preprocessor(loaded.processor, pixel_limits(grounding))
 

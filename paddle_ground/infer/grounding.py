@@ -6,13 +6,15 @@ Takes an engine or a model folder, an image and a query; reads the model's text 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from paddle_ground.answers import AnswerFormat, answer_format, parse
+from paddle_ground.answers import AnswerFormat, AnswerRegion, answer_format, parse
 from paddle_ground.infer.engine import DEFAULT_MAX_NEW_TOKENS, Engine
 from paddle_ground.infer.request import Answer, ImageSource, Request
+from paddle_ground.infer.scores import scored_regions
 from paddle_ground.prompts import DETECT_ALL, Language, query_prompt
 from paddle_ground.records import Region
 
@@ -120,9 +122,24 @@ def read_answer(answer: Answer, engine: Engine) -> Reading:
     """
     trained, space = engine.grounding, engine.coordinate_space
     parsed = parse(answer.text, answer_format(trained.answer_format) if trained else None, space.maximum)
+    scores = _scores(answer, engine, space.maximum) if answer.logprobs else {}
+    # A region that had to be mended is scored like the whole answer.
+    rest = math.exp(sum(answer.logprobs) / len(answer.logprobs)) if answer.logprobs else None
     boxes_px = space.decode([region.box for region in parsed.regions], answer.size_wh)
     regions = tuple(
-        Region(region.label, (float(box[0]), float(box[1]), float(box[2]), float(box[3])))
+        Region(
+            region.label,
+            (float(box[0]), float(box[1]), float(box[2]), float(box[3])),
+            scores.get(region, rest),
+        )
         for region, box in zip(parsed.regions, boxes_px, strict=True)
     )
     return Reading(regions, parsed.status, parsed.repairs)
+
+
+def _scores(answer: Answer, engine: Engine, coord_max: float) -> dict[AnswerRegion, float]:
+    """Score the regions of an answer; where one is said twice, its first mention counts."""
+    scores: dict[AnswerRegion, float] = {}
+    for found in scored_regions(answer.token_ids, answer.logprobs, engine.vocabulary, coord_max):
+        scores.setdefault(found.region, found.score)
+    return scores
