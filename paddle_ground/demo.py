@@ -142,7 +142,7 @@ def _make_room(options: DemoOptions) -> None:
     """Keep what the same settings made; clear what others made; touch no folder that is not a demo's."""
     if not CONFIG.is_file():
         raise ConfigError(
-            f"{CONFIG}: is not there; the demo runs from a clone of the repository (`make demo`)"
+            f"{CONFIG}: is not there; clone the repository and run `make demo` in it"
         )
     out, mark = options.output_dir, options.output_dir / _MARK
     wanted = json.dumps(_settings(options), indent=2) + "\n"
