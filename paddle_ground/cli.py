@@ -113,6 +113,7 @@ def predict(
     dtype: Annotated[
         Literal["float32", "bfloat16", "float16"], typer.Option(help="Of the weights.")
     ] = "float32",
+    free: Annotated[bool, typer.Option("--free", help="Let the model write whatever it wants.")] = False,
 ) -> None:
     """Answer a samples file, one prediction a line.
 
@@ -133,6 +134,7 @@ def predict(
         max_new_tokens=max_new_tokens,
         limit=limit,
         dtype=dtype,
+        free=free,
     )
     statuses = ", ".join(f"{count} {status}" for status, count in report.statuses.items() if count)
     resumed = f"; {report.resumed} were there already" if report.resumed else ""
@@ -154,6 +156,7 @@ def ground(
     ] = "en",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, raw answer included.")] = False,
     save: Annotated[Path | None, typer.Option(help="Write the image with its boxes here.")] = None,
+    free: Annotated[bool, typer.Option("--free", help="Let the model write whatever it wants.")] = False,
 ) -> None:
     """Find things in one image.
 
@@ -166,7 +169,7 @@ def ground(
     """
     from paddle_ground.infer import ground as run
 
-    found = run(model, image, query, lang=lang)
+    found = run(model, image, query, lang=lang, free=free)
     if as_json:
         typer.echo(json.dumps(_grounding_to_json(found), ensure_ascii=False, indent=2))
     else:

@@ -181,7 +181,7 @@ def test_ground_prints_boxes_and_draws_them(capsys, predicted, monkeypatch):
     image, save = predicted / "images" / "a.png", predicted / "boxes.png"
     code, out, _ = run(capsys, "ground", "model", str(image), "杯子", "--lang", "zh", "--save", str(save))
     assert (code, out) == (0, "1.0 2.0 30.5 40.0 杯\n")
-    assert asked == [((Path("model"), image, "杯子"), {"lang": "zh"})]
+    assert asked == [((Path("model"), image, "杯子"), {"lang": "zh", "free": False})]
     with Image.open(save) as drawn:
         assert drawn.width * 48 == drawn.height * 64
         colours = drawn.convert("RGB").getcolors(maxcolors=drawn.width * drawn.height)

@@ -50,6 +50,19 @@ def contiguous_kernels() -> Iterator[None]:
             paddle.set_flags({_FLAG: before})
 
 
+@contextmanager
+def inference_kernels() -> Iterator[None]:
+    """No gradients inside the block; and on a CPU no strided views, which cost most of a pass there."""
+    import paddle
+
+    with paddle.no_grad():
+        if not paddle.device.get_device().startswith("cpu"):
+            yield
+            return
+        with contiguous_kernels():
+            yield
+
+
 def use_contiguous_kernels_in_training() -> None:
     """Wrap the trainer's steps in `contiguous_kernels`, and the loader's fetches in the same lock."""
     from paddle.io.dataloader import fetcher

@@ -12,5 +12,6 @@ from paddle_ground.infer.grounding import Grounding, ground
 from paddle_ground.infer.predict import predict
 from paddle_ground.infer.progress import PredictReport
 from paddle_ground.infer.request import Answer, Request
+from paddle_ground.infer.sampling import Sampling
 
-__all__ = ["Answer", "Engine", "Grounding", "PredictReport", "Request", "ground", "predict"]
+__all__ = ["Answer", "Engine", "Grounding", "PredictReport", "Request", "Sampling", "ground", "predict"]

@@ -12,16 +12,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from paddle_ground.answers import answer_format
 from paddle_ground.boxes import RELATIVE_1000, CoordinateSpace, coordinate_space
 from paddle_ground.errors import ConfigError
+from paddle_ground.infer.grammar import Grammar
 from paddle_ground.infer.preprocess import PixelLimits, Preprocessor, Prompt, collate
 from paddle_ground.infer.request import Answer, Request
 from paddle_ground.infer.rows import Constraint, Row
@@ -51,6 +52,7 @@ class Engine:
     def __init__(self, loaded: Any, grounding: GroundingConfig | None = None) -> None:
         self.loaded = loaded
         self.grounding = grounding
+        self._grammars: dict[tuple[str, ...] | None, Grammar] = {}
         self.vocabulary = Vocabulary(loaded.tokenizer)
         self._model = loaded.model
         self._preprocessor = Preprocessor(loaded.processor, pixel_limits(grounding))
@@ -77,6 +79,24 @@ class Engine:
     def coordinate_space(self) -> CoordinateSpace:
         """The numbers in which the model speaks of boxes."""
         return coordinate_space(self.grounding.coordinate_space) if self.grounding else RELATIVE_1000
+
+    def grammar(self, labels: Sequence[str] | None = None) -> Grammar | None:
+        """Give the grammar of this model's answers; none where the model doesn't say its format.
+
+        Args:
+            labels: The names that labels may be; none leaves them free.
+
+        Raises:
+            ModelError: The tokenizer doesn't suit.
+            ConfigError: A name is blank.
+        """
+        if self.grounding is None:
+            return None
+        key = None if labels is None else tuple(labels)
+        if key not in self._grammars:
+            fmt, end = answer_format(self.grounding.answer_format), int(self.loaded.tokenizer.eos_token_id)
+            self._grammars[key] = Grammar(self.vocabulary, fmt, end, self.coordinate_space.maximum, key)
+        return self._grammars[key]
 
     def answer(
         self,
@@ -144,7 +164,9 @@ class Engine:
             )
         ]  # fmt: skip
         if rows:
-            with _arithmetic():
+            from paddle_ground.backend.contiguous import inference_kernels
+
+            with inference_kernels():
                 self._run(rows, batch_size or len(rows))
         return [self._answer(row) for row in rows]
 
@@ -244,21 +266,6 @@ def likeliest(logits: Any) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     tokens: NDArray[np.int64] = logits.argmax(-1).numpy().astype(np.int64)
     logprobs: NDArray[np.float32] = -total.numpy()
     return tokens, logprobs
-
-
-@contextmanager
-def _arithmetic() -> Iterator[None]:
-    """No gradients; and on a CPU no strided views, which cost most of a pass there."""
-    import paddle
-
-    with paddle.no_grad():
-        if not paddle.device.get_device().startswith("cpu"):
-            yield
-            return
-        from paddle_ground.backend.contiguous import contiguous_kernels
-
-        with contiguous_kernels():
-            yield
 
 
 def grounding_of(model_dir: str | Path) -> GroundingConfig | None:

@@ -7,7 +7,7 @@ Takes an engine or a model folder, an image and a query; reads the model's text 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from paddle_ground.infer.engine import DEFAULT_MAX_NEW_TOKENS, Engine
 from paddle_ground.infer.request import Answer, ImageSource, Request
 from paddle_ground.infer.scores import scored_regions
 from paddle_ground.prompts import DETECT_ALL, Language, query_prompt
-from paddle_ground.records import Region
+from paddle_ground.records import GroundingConfig, Region
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Grounding:
         repairs: What the parser mended, or why it failed.
         prompt: What was asked.
         size_wh: Width and height of the image in pixels.
-        finish_reason: "stop", or "length" where the answer was cut off.
+        finish_reason: "stop", "length" where the answer was cut off, "loop" where it went in circles.
         tokens: How many tokens were generated.
         seconds: How long that took.
     """
@@ -69,6 +69,7 @@ def ground(
     *,
     lang: Language = "en",
     max_new_tokens: int = DEFAULT_MAX_NEW_TOKENS,
+    free: bool = False,
 ) -> Grounding:
     """Find things in an image.
 
@@ -79,6 +80,8 @@ def ground(
             tuned on.
         lang: Language of the prompt around the query, "en" or "zh".
         max_new_tokens: Where the answer is cut off.
+        free: Let the model write whatever it wants. Otherwise a model that says its answer format can
+            only write well-formed answers, and only with the names that were asked for, if they were.
 
     Returns:
         The regions in pixels, with the raw text and how it was read.
@@ -93,11 +96,17 @@ def ground(
         >>> [(region.label, region.box_xyxy_px) for region in found.regions]
     """
     engine = model if isinstance(model, Engine) else Engine.load(model)
+    query = query if query is None or isinstance(query, str) else tuple(query)
     trained = engine.grounding
     # A checkpoint that doesn't say is taken for a published one, whose own answers are JSON.
     fmt = answer_format(trained.answer_format) if trained else AnswerFormat.JSON
     prompt = query_prompt(query, fmt, lang, default=trained.prompt if trained else DETECT_ALL)
-    (answer,) = engine.answer([Request(image, prompt)], max_new_tokens=max_new_tokens)
+    grammar = None if free else engine.grammar(_labels(query, trained))
+    (answer,) = engine.generate(
+        [engine.prepare(Request(image, prompt))],
+        max_new_tokens=max_new_tokens,
+        constraints=[grammar.start() if grammar else None],
+    )
     reading = read_answer(answer, engine)
     return Grounding(
         regions=reading.regions,
@@ -110,6 +119,15 @@ def ground(
         tokens=len(answer.token_ids),
         seconds=answer.seconds,
     )
+
+
+def _labels(query: str | Sequence[str] | None, trained: GroundingConfig | None) -> Sequence[str] | None:
+    """Give the names that an answer may use; none where any may stand."""
+    if isinstance(query, str):
+        return None
+    if query is None:
+        return (trained.class_names or None) if trained else None
+    return [" ".join(name.split()) for name in query]
 
 
 def read_answer(answer: Answer, engine: Engine) -> Reading:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,6 +21,7 @@ from paddle_ground.infer.match import check_match
 from paddle_ground.infer.preprocess import Prompt
 from paddle_ground.infer.progress import PredictReport, Tally
 from paddle_ground.infer.request import Answer, Request
+from paddle_ground.infer.rows import Constraint
 from paddle_ground.infer.run_identity import RunIdentity, claim
 from paddle_ground.records import Prediction, PredictionSink, Sample, read_samples, resolve_image
 
@@ -40,6 +42,7 @@ def predict(
     max_new_tokens: int = DEFAULT_MAX_NEW_TOKENS,
     limit: int | None = None,
     dtype: str = "float32",
+    free: bool = False,
     show_progress: bool = True,
 ) -> PredictReport:
     """Answer a samples file.
@@ -53,6 +56,8 @@ def predict(
         max_new_tokens: Where an answer is cut off.
         limit: Only the first so many samples; None for all.
         dtype: Of the weights, where `model` is a folder.
+        free: Let the model write whatever it wants. Otherwise a model that says its answer format can
+            only write well-formed answers; asked its own prompt, only with the labels it was tuned on.
         show_progress: Draw a progress bar with images and tokens a second on stderr.
 
     Returns:
@@ -71,23 +76,25 @@ def predict(
     total = sum(1 for _ in itertools.islice(read_samples(samples_path), limit))
     engine = model if isinstance(model, Engine) else Engine.load(model, dtype=dtype)
     check_match(samples_path, engine.grounding)
-    claim(output_path, _identity(samples_path, engine, max_new_tokens))
+    claim(output_path, _identity(samples_path, engine, max_new_tokens, free))
 
     with PredictionSink(output_path) as sink, Tally(total, sink.done, show_progress) as tally:
+        asking = _Asking(max_new_tokens, batch_size, free)
         pending = _pending(samples_path, limit, sink.done)
         for batch in _batched(pending, batch_size * _BATCHES_READ_AHEAD):
-            for prediction in _answer_all(engine, samples_path, batch, max_new_tokens, batch_size):
+            for prediction in _answer_all(engine, samples_path, batch, asking):
                 sink.write(prediction)
                 tally.count(prediction)
     return tally.report(output_path)
 
 
-def _identity(samples_path: Path, engine: Engine, max_new_tokens: int) -> RunIdentity:
+def _identity(samples_path: Path, engine: Engine, max_new_tokens: int, free: bool) -> RunIdentity:
     return RunIdentity(
         samples_sha256=sha256_file(samples_path),
         model=engine.loaded.checkpoint.fingerprint(),
         dtype=str(engine.loaded.model.lm_head.weight.dtype),
         max_new_tokens=max_new_tokens,
+        free=free,
     )
 
 
@@ -97,12 +104,17 @@ def _pending(samples_path: Path, limit: int | None, done: frozenset[int]) -> Ite
             yield index, sample
 
 
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """How a run asks; see `predict`."""
+
+    max_new_tokens: int
+    batch_size: int
+    free: bool
+
+
 def _answer_all(
-    engine: Engine,
-    samples_path: Path,
-    batch: list[tuple[int, Sample]],
-    max_new_tokens: int,
-    batch_size: int,
+    engine: Engine, samples_path: Path, batch: list[tuple[int, Sample]], asking: _Asking
 ) -> Iterator[Prediction]:
     """Answer what can be asked, and give an error record for what can't, in order."""
     prompts: dict[int, Prompt] = {}
@@ -113,13 +125,27 @@ def _answer_all(
         except (DataError, RecordError) as error:
             errors[index] = str(error)
             LOGGER.warning("sample %d: %s", index, error)
-    answers = engine.generate(list(prompts.values()), max_new_tokens=max_new_tokens, batch_size=batch_size)
+    samples = dict(batch)
+    answers = engine.generate(
+        list(prompts.values()),
+        max_new_tokens=asking.max_new_tokens,
+        batch_size=asking.batch_size,
+        constraints=[None if asking.free else _constraint(samples[index], engine) for index in prompts],
+    )
     by_index = dict(zip(prompts, answers, strict=True))
     for index, sample in batch:
         if index in by_index:
             yield _prediction(index, sample, by_index[index], engine)
         else:
             yield _failure(index, sample, errors[index])
+
+
+def _constraint(sample: Sample, engine: Engine) -> Constraint | None:
+    trained = engine.grounding
+    # Other prompts than its own may ask for things that the model's classes don't name.
+    own = trained is not None and sample.prompt == trained.prompt
+    grammar = engine.grammar(trained.class_names or None if own and trained else None)
+    return grammar.start() if grammar else None
 
 
 def _request(samples_path: Path, sample: Sample) -> Request:

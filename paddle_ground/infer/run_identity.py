@@ -23,12 +23,14 @@ class RunIdentity:
         model: Fingerprint of the checkpoint (`Checkpoint.fingerprint`).
         dtype: Of the model's weights.
         max_new_tokens: Where answers are cut off.
+        free: Whether the model could write whatever it wanted.
     """
 
     samples_sha256: str
     model: str
     dtype: str
     max_new_tokens: int
+    free: bool = False
 
 
 def run_path(predictions_path: Path) -> Path:

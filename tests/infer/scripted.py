@@ -37,6 +37,9 @@ class ScriptedEngine(Engine):
     def prepare(self, request: Request) -> Any:
         return request.prompt.replace("<image>", ""), open_image(request.image).size
 
+    def grammar(self, labels: Sequence[str] | None = None) -> None:
+        return None
+
     def generate(self, prompts: Sequence[Any], **options: Any) -> list[Answer]:
         self.batches.append(len(prompts))
         self.asked += [prompt for prompt, _ in prompts]

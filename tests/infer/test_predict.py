@@ -265,3 +265,28 @@ def test_the_run_record_is_readable(samples: Path, tmp_path: Path) -> None:
     assert record["max_new_tokens"] == 9
     assert record["model"] == "scripted"
     assert len(record["samples_sha256"]) == 64
+
+
+def test_answers_are_well_formed_unless_the_model_is_let_free(
+    samples: Path, model_dir: Path, tmp_path: Path
+) -> None:
+    """A model of random weights can't answer at all by itself."""
+    names = ("cup", "red circle")
+    for prompt, known in (("Task 3", True), ("other", False)):
+        tuned = Engine.load(model_dir)
+        tuned.grounding = GroundingConfig("relative_1000", "tokens", prompt, 32 * 32, 768 * 768, names)
+        out = tmp_path / f"{known}.jsonl"
+        predict(samples, tuned, out, max_new_tokens=150, limit=4, show_progress=False)
+        found = predictions(out)
+        assert {p.status for p in found} == {"ok"}
+        labels = {region.label for region in found[3].regions}
+        assert labels
+        # Classes hold for the prompt that they were trained with, and for no other.
+        assert (labels <= set(names)) == known
+        assert all(0 < region.score <= 1 for p in found for region in p.regions if region.score is not None)
+        with pytest.raises(RecordError, match="other free"):
+            predict(samples, tuned, out, max_new_tokens=150, limit=4, free=True, show_progress=False)
+    predict(
+        samples, tuned, tmp_path / "free.jsonl", max_new_tokens=60, limit=4, free=True, show_progress=False
+    )
+    assert {p.status for p in predictions(tmp_path / "free.jsonl")} <= {"failed", "repaired"}
