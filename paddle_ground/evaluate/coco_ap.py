@@ -34,12 +34,24 @@ class AveragePrecision:
         ap50: At IoU 0.5.
         ap75: At IoU 0.75.
         by_category: AP and AP50 by category id, for those classes.
+        ap_small: AP of objects up to 32 x 32 pixels; None, as for the next two, where the truth has none.
+        ap_medium: Up to 96 x 96 pixels.
+        ap_large: Beyond.
+        ar_1: Average recall with at most 1 prediction an image and class.
+        ar_10: With at most 10.
+        ar_100: With at most 100.
     """
 
     ap: float
     ap50: float
     ap75: float
     by_category: Mapping[int, tuple[float, float]]
+    ap_small: float | None = None
+    ap_medium: float | None = None
+    ap_large: float | None = None
+    ar_1: float = 0.0
+    ar_10: float = 0.0
+    ar_100: float = 0.0
 
 
 def average_precision(detections: Sequence[Detection], truth: Truth) -> AveragePrecision:
@@ -69,7 +81,9 @@ def average_precision(detections: Sequence[Detection], truth: Truth) -> AverageP
     evaluation.evaluate()
     evaluation.accumulate()
     # Axes: IoU threshold, recall step, category, area range (0 = all), most detections (last = 100).
-    precision = np.asarray(evaluation.eval["precision"])[:, :, :, 0, -1]
+    by_size = np.asarray(evaluation.eval["precision"])[:, :, :, :, -1]
+    precision = by_size[:, :, :, 0]
+    recall = np.asarray(evaluation.eval["recall"])[:, :, 0, :]
     thresholds = np.asarray(evaluation.params.iouThrs)
     by_category = {
         int(category_id): (_mean(precision[:, :, k]), _mean(precision[_at(thresholds, 0.5), :, k]))
@@ -81,6 +95,12 @@ def average_precision(detections: Sequence[Detection], truth: Truth) -> AverageP
         ap50=_mean(precision[_at(thresholds, 0.5)]),
         ap75=_mean(precision[_at(thresholds, 0.75)]),
         by_category=by_category,
+        ap_small=_mean_or_none(by_size[:, :, :, 1]),
+        ap_medium=_mean_or_none(by_size[:, :, :, 2]),
+        ap_large=_mean_or_none(by_size[:, :, :, 3]),
+        ar_1=_mean(recall[:, :, 0]),
+        ar_10=_mean(recall[:, :, 1]),
+        ar_100=_mean(recall[:, :, 2]),
     )
 
 
@@ -107,6 +127,10 @@ def _mean(precision: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> float
     """COCO marks what has no truth with -1 and leaves it out."""
     counted = precision[precision > -1]
     return float(counted.mean()) if counted.size else 0.0
+
+
+def _mean_or_none(precision: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> float | None:
+    return _mean(precision) if (precision > -1).any() else None
 
 
 def _quiet(*_: object) -> None:

@@ -11,15 +11,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from paddle_ground.evaluate.coco_ap import Detection, average_precision
-from paddle_ground.evaluate.matching import Matches, match_boxes
-from paddle_ground.evaluate.pairing import ImageCase, pair_up
+from paddle_ground.evaluate.pairing import pair_up
+from paddle_ground.evaluate.rates import ConfusionCell, Rates, confusion, f1_miou, rates
+from paddle_ground.evaluate.tally import Counts, count, score_of, share
 from paddle_ground.records import Prediction, Truth
 
 __all__ = ["ClassMetrics", "DetectionMetrics", "evaluate_detection"]
-
-UNSCORED = 1.0
-"""The score of a box whose model gave none: all equal, so AP then measures one point of the curve."""
-
 
 @dataclass(frozen=True, slots=True)
 class ClassMetrics:
@@ -65,6 +62,15 @@ class DetectionMetrics:
         scored: Whether any predicted box had a score; if not, all count as equally sure.
         repairs: How many answers needed which repair, most frequent first.
         classes: The same by class, for classes with a true or a predicted box, in the truth's order.
+        f1_miou: Mean of F1 at IoU 0.50, 0.55, ... 0.95, all boxes pooled (Rex-Omni, arXiv 2510.12798).
+        ap_small: See `AveragePrecision`, as for the next five.
+        ap_medium: Likewise.
+        ap_large: Likewise.
+        ar_1: Likewise.
+        ar_10: Likewise.
+        ar_100: Likewise.
+        rates: Counting, duplicates, hallucination, referring.
+        confusion: Which name was given to which object; cells that are not zero.
     """
 
     ap: float
@@ -91,6 +97,15 @@ class DetectionMetrics:
     scored: bool
     repairs: tuple[tuple[str, int], ...]
     classes: tuple[ClassMetrics, ...]
+    f1_miou: float
+    ap_small: float | None
+    ap_medium: float | None
+    ap_large: float | None
+    ar_1: float
+    ar_10: float
+    ar_100: float
+    rates: Rates
+    confusion: tuple[ConfusionCell, ...]
 
     def to_json(self) -> dict[str, object]:
         """Give what `metrics.json` holds: plain numbers, lists and mappings."""
@@ -120,18 +135,15 @@ def evaluate_detection(
         MissingExtraError: faster-coco-eval is not installed.
     """
     cases = pair_up(predictions, truth)
-    tally = _Tally()
-    for case in cases:
-        for category_id in case.category_ids():
-            tally.add(category_id, case, iou_threshold)
+    tally = count(cases, iou_threshold)
     detections = [
-        Detection(case.image_id, category_id, region.box_xyxy_px, _score(region.score))
+        Detection(case.image_id, category_id, region.box_xyxy_px, score_of(region.score))
         for case in cases
         for category_id, region in case.regions
         if category_id is not None
     ]
     ap = average_precision(detections, truth)
-    total = sum(tally.by_category.values(), _Counts())
+    total = sum(tally.by_category.values(), Counts())
     statuses = Counter(prediction.status for prediction in predictions)
     repairs = Counter(name for prediction in predictions for name in prediction.repairs)
     return DetectionMetrics(
@@ -141,10 +153,10 @@ def evaluate_detection(
         precision_50=total.precision,
         recall_50=total.recall,
         f1_50=total.f1,
-        mean_iou=_share(tally.iou_sum, total.hits),
+        mean_iou=share(tally.iou_sum, total.hits),
         iou_threshold=iou_threshold,
-        parse_rate=_share(statuses["ok"] + statuses["repaired"], len(predictions)),
-        repaired_rate=_share(statuses["repaired"], len(predictions)),
+        parse_rate=share(statuses["ok"] + statuses["repaired"], len(predictions)),
+        repaired_rate=share(statuses["repaired"], len(predictions)),
         images=len(truth.images),
         missing_images=sum(not case.is_answered for case in cases),
         answers=len(predictions),
@@ -163,66 +175,19 @@ def evaluate_detection(
             for category in truth.categories
             if category.id in tally.by_category
         ),
+        f1_miou=f1_miou(cases),
+        ap_small=ap.ap_small,
+        ap_medium=ap.ap_medium,
+        ap_large=ap.ap_large,
+        ar_1=ap.ar_1,
+        ar_10=ap.ar_10,
+        ar_100=ap.ar_100,
+        rates=rates(cases, iou_threshold),
+        confusion=confusion(cases, truth, iou_threshold),
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Counts:
-    hits: int = 0
-    wrong: int = 0
-    ignored: int = 0
-    missed: int = 0
-
-    def __add__(self, other: _Counts) -> _Counts:
-        return _Counts(
-            self.hits + other.hits,
-            self.wrong + other.wrong,
-            self.ignored + other.ignored,
-            self.missed + other.missed,
-        )
-
-    @property
-    def precision(self) -> float:
-        return _share(self.hits, self.hits + self.wrong)
-
-    @property
-    def recall(self) -> float:
-        return _share(self.hits, self.hits + self.missed)
-
-    @property
-    def f1(self) -> float:
-        return _share(2 * self.hits, 2 * self.hits + self.wrong + self.missed)
-
-
-class _Tally:
-    """Counts by category over all images; the key None gathers unknown names."""
-
-    def __init__(self) -> None:
-        self.by_category: dict[int | None, _Counts] = {}
-        self.iou_sum = 0.0
-
-    def add(self, category_id: int | None, case: ImageCase, iou_threshold: float) -> None:
-        matches = _match(category_id, case, iou_threshold)
-        counts = _Counts(
-            len(matches.pairs), len(matches.unmatched), len(matches.ignored), len(matches.missed)
-        )
-        self.by_category[category_id] = self.by_category.get(category_id, _Counts()) + counts
-        self.iou_sum += sum(pair.iou for pair in matches.pairs)
-
-
-def _match(category_id: int | None, case: ImageCase, iou_threshold: float) -> Matches:
-    regions = [region for known_id, region in case.regions if known_id == category_id]
-    truth = [box for box in case.truth if box.category_id == category_id]
-    return match_boxes(
-        [region.box_xyxy_px for region in regions],
-        [_score(region.score) for region in regions],
-        [box.box_xyxy_px for box in truth],
-        [box.is_crowd for box in truth],
-        iou_threshold,
-    )
-
-
-def _class_metrics(name: str, counts: _Counts, ap: tuple[float, float] | None) -> ClassMetrics:
+def _class_metrics(name: str, counts: Counts, ap: tuple[float, float] | None) -> ClassMetrics:
     mean_ap, ap50 = ap or (0.0, 0.0)
     return ClassMetrics(
         name=name,
@@ -234,11 +199,3 @@ def _class_metrics(name: str, counts: _Counts, ap: tuple[float, float] | None) -
         truth_boxes=counts.hits + counts.missed,
         predicted_boxes=counts.hits + counts.wrong + counts.ignored,
     )
-
-
-def _score(score: float | None) -> float:
-    return UNSCORED if score is None else score
-
-
-def _share(part: float, whole: float) -> float:
-    return part / whole if whole else 0.0

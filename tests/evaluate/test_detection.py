@@ -53,7 +53,7 @@ def coco_stats(predictions: list[Prediction], truth: Truth) -> tuple[list[float]
             counts["ignored" if is_ignored else "hits" if matched else "wrong"] += 1
         for matched, is_ignored in zip(outcome["gtMatches"][0], outcome["gtIgnore"], strict=True):
             counts["missed"] += not matched and not is_ignored
-    return [float(value) for value in evaluation.stats[:3]], counts
+    return [float(value) for value in evaluation.stats[:9]], counts
 
 
 @pytest.mark.parametrize("with_scores", [True, False])
@@ -65,7 +65,11 @@ def test_equal_to_pycocotools_on_real_coco(
     metrics = evaluate_detection(predictions, coco_truth)
     stats, counts = coco_stats(predictions, coco_truth)
     assert 0.1 < stats[0] < 0.9  # the case says something
-    assert [metrics.ap, metrics.ap50, metrics.ap75] == pytest.approx(stats, abs=1e-9)
+    assert [metrics.ap, metrics.ap50, metrics.ap75] == pytest.approx(stats[:3], abs=1e-9)
+    sizes_and_recall = [
+        metrics.ap_small, metrics.ap_medium, metrics.ap_large, metrics.ar_1, metrics.ar_10, metrics.ar_100
+    ]  # fmt: skip
+    assert sizes_and_recall == pytest.approx(stats[3:], abs=1e-9)
     unknown = sum(region.label == "gizmo" for one in predictions for region in one.regions)
     assert metrics.unknown_label_boxes == unknown > 0
     assert metrics.true_positives == counts["hits"]
