@@ -23,17 +23,21 @@ from typing import Literal
 from paddle_ground._answers_found import AnswerFormat, Candidate, Repair
 from paddle_ground._answers_json import BOX_KEY, LABEL_KEY
 from paddle_ground._answers_scan import answer_body, scan
+from paddle_ground._answers_script import SCRIPT_LABEL, AnswerScript, answer_script
 from paddle_ground.errors import AnswerError
 
 __all__ = [
+    "SCRIPT_LABEL",
     "AnswerFormat",
     "AnswerPoint",
     "AnswerRegion",
+    "AnswerScript",
     "ParsedAnswer",
     "Repair",
     "Status",
     "Target",
     "answer_format",
+    "answer_script",
     "parse",
     "render",
     "render_target",

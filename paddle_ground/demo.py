@@ -141,9 +141,7 @@ def _part(say: Callable[[str], None], name: str) -> Iterator[None]:
 def _make_room(options: DemoOptions) -> None:
     """Keep what the same settings made; clear what others made; touch no folder that is not a demo's."""
     if not CONFIG.is_file():
-        raise ConfigError(
-            f"{CONFIG}: is not there; clone the repository and run `make demo` in it"
-        )
+        raise ConfigError(f"{CONFIG}: is not there; clone the repository and run `make demo` in it")
     out, mark = options.output_dir, options.output_dir / _MARK
     wanted = json.dumps(_settings(options), indent=2) + "\n"
     if mark.is_file():

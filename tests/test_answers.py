@@ -18,6 +18,7 @@ from paddle_ground.answers import (
     ParsedAnswer,
     Repair,
     answer_format,
+    answer_script,
     parse,
     render,
     render_target,
@@ -357,3 +358,19 @@ def test_coordinates_without_a_maximum_are_not_clipped() -> None:
     text = tokens("cat", (1769, 1013, 1778, 1027))
     assert parse(text, coord_max=math.inf).regions == (AnswerRegion("cat", (1769, 1013, 1778, 1027)),)
     assert parse(text).status == "failed"
+
+
+@pytest.mark.parametrize("fmt", list(AnswerFormat))
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_the_script_of_a_format_is_what_render_writes(fmt: AnswerFormat, count: int) -> None:
+    script = answer_script(fmt)
+    regions = [AnswerRegion(f"cat {i}", (i, 20 + i, 300 + i, 400 + i)) for i in range(count)]
+    said = []
+    for region in regions:
+        values = dict(zip(("x1", "y1", "x2", "y2"), map(str, region.box), strict=True), label=region.label)
+        slots = [values[slot] for slot in script.slots]
+        said.append(
+            slots[0] + "".join(join + slot for join, slot in zip(script.joins, slots[1:], strict=True))
+        )
+    text = script.first + script.more.join(said) + script.close if said else script.empty
+    assert text == render(regions, fmt)

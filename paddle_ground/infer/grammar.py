@@ -20,7 +20,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from paddle_ground.answers import AnswerFormat
+from paddle_ground.answers import SCRIPT_LABEL as LABEL
+from paddle_ground.answers import AnswerFormat, answer_script
 from paddle_ground.errors import ModelError
 from paddle_ground.infer.labels import FreeLabels, KnownLabels, Labels
 from paddle_ground.infer.rows import Finished
@@ -32,40 +33,6 @@ MAX_REPEATS = 3
 """A region that is said once more than so many times ends the answer."""
 
 _LARGEST = 99_999  # where a coordinate space has no maximum of its own
-
-LABEL = "label"
-
-
-@dataclass(frozen=True, slots=True)
-class _Script:
-    """A format as text: what stands before, between and after the slots."""
-
-    slots: tuple[str, ...]
-    first: str
-    joins: tuple[str, ...]
-    more: str
-    close: str
-    empty: str
-
-
-_SCRIPTS = {
-    AnswerFormat.TOKENS: _Script(
-        slots=(LABEL, "x1", "y1", "x2", "y2"),
-        first="<|object_ref_start|>",
-        joins=("<|object_ref_end|><|box_start|>(", ",", "),(", ","),
-        more=")<|box_end|>, <|object_ref_start|>",
-        close=")<|box_end|>",
-        empty="none",
-    ),
-    AnswerFormat.JSON: _Script(
-        slots=("x1", "y1", "x2", "y2", LABEL),
-        first='```json\n[\n\t{"bbox_2d": [',
-        joins=(", ", ", ", ", ", '], "label": "'),
-        more='"},\n\t{"bbox_2d": [',
-        close='"}\n]\n```',
-        empty="```json\n[]\n```",
-    ),
-}
 
 _END = -1  # the slot after the last one
 
@@ -101,7 +68,7 @@ class Grammar:
         coord_max: float = 1000,
         labels: Sequence[str] | None = None,
     ) -> None:
-        script = _SCRIPTS[fmt]
+        script = answer_script(fmt)
         encode = vocabulary.encode
         digits = [encode(str(digit)) for digit in range(10)]
         if any(len(ids) != 1 for ids in digits):
