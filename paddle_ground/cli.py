@@ -206,22 +206,40 @@ def evaluate(
     samples: Annotated[Path, typer.Argument(help="The samples that were predicted, or their .truth.json.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for metrics.json.")] = Path("report"),
     iou: Annotated[float, typer.Option(help="IoU from which on a box counts as found.")] = 0.5,
+    compare: Annotated[
+        Path | None, typer.Option(help="A second model's predictions of the same samples.")
+    ] = None,
+    out_of_domain: Annotated[
+        tuple[Path, Path, Path] | None,
+        typer.Option(help="Both models' predictions of other data, and its samples: is old skill lost?"),
+    ] = None,
 ) -> None:
     """Score predictions against the exact boxes.
 
     AP as COCO has it; precision, recall and F1 at one IoU; how many answers could be read.
+    With --compare: B - A with bootstrap intervals, and the images that changed.
 
     \b
     Examples:
       paddle-ground eval runs/demo/predictions.jsonl data/coco/val.jsonl
       paddle-ground eval predictions.jsonl val.truth.json --iou 0.75 --output report
+      paddle-ground eval before.jsonl val.truth.json --compare after.jsonl
     """
+    from paddle_ground.evaluate.compare import compare_files, render_comparison
     from paddle_ground.evaluate.run import evaluate_files
     from paddle_ground.evaluate.table import render_table
 
     metrics = evaluate_files(predictions, _truth_of(samples), output, iou)
     typer.echo(render_table([(predictions.stem, metrics)]))
     typer.echo(f"wrote {output / 'metrics.json'}")
+    if compare is not None:
+        typer.echo(f"\nA = {predictions}, B = {compare}")
+        typer.echo(render_comparison(compare_files(predictions, compare, _truth_of(samples), output, iou)))
+    if out_of_domain is not None:
+        first, second, other = out_of_domain
+        typer.echo(f"\nout of domain: A = {first}, B = {second}")
+        folder = output / "out_of_domain"
+        typer.echo(render_comparison(compare_files(first, second, _truth_of(other), folder, iou)))
 
 
 @app.command()
