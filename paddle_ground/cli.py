@@ -11,15 +11,12 @@ import json
 import logging
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import typer
 
 from paddle_ground.data.command import prepare_command
 from paddle_ground.errors import PaddleGroundError
-
-if TYPE_CHECKING:
-    from paddle_ground.infer import Grounding
 
 app = typer.Typer(
     name="paddle-ground",
@@ -171,7 +168,7 @@ def ground(
 
     found = run(model, image, query, lang=lang, free=free)
     if as_json:
-        typer.echo(json.dumps(_grounding_to_json(found), ensure_ascii=False, indent=2))
+        typer.echo(json.dumps(found.to_json(), ensure_ascii=False, indent=2))
     else:
         for region in found.regions:
             typer.echo(" ".join(f"{value:.1f}" for value in region.box_xyxy_px) + f" {region.label}")
@@ -183,41 +180,18 @@ def ground(
         draw_grounding(image, found.regions, save)
 
 
-def _grounding_to_json(found: Grounding) -> dict[str, object]:
-    regions = [
-        {"label": region.label, "box_xyxy_px": region.box_xyxy_px, "score": region.score}
-        for region in found.regions
-    ]
-    return {
-        "regions": regions,
-        "size_wh": found.size_wh,
-        "status": found.status,
-        "repairs": found.repairs,
-        "prompt": found.prompt,
-        "text": found.text,
-        "tokens": found.tokens,
-        "seconds": round(found.seconds, 4),
-    }
-
-
 @app.command("eval")
 def evaluate(
     predictions: Annotated[Path, typer.Argument(help="predictions.jsonl, as `predict` writes it.")],
     samples: Annotated[Path, typer.Argument(help="The samples that were predicted, or their .truth.json.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for metrics.json.")] = Path("report"),
     iou: Annotated[float, typer.Option(help="IoU from which on a box counts as found.")] = 0.5,
-    compare: Annotated[
-        Path | None, typer.Option(help="A second model's predictions of the same samples.")
-    ] = None,
+    compare: Annotated[Path | None, typer.Option(help="A second model's predictions.")] = None,
     out_of_domain: Annotated[
-        tuple[Path, Path, Path] | None,
-        typer.Option(help="Both models' predictions of other data, and its samples: is old skill lost?"),
+        tuple[Path, Path, Path] | None, typer.Option(help="Both models' predictions of other data; it.")
     ] = None,
 ) -> None:
     """Score predictions against the exact boxes.
-
-    AP as COCO has it; precision, recall and F1 at one IoU; how many answers could be read.
-    With --compare: B - A with bootstrap intervals, and the images that changed.
 
     \b
     Examples:
@@ -225,21 +199,10 @@ def evaluate(
       paddle-ground eval predictions.jsonl val.truth.json --iou 0.75 --output report
       paddle-ground eval before.jsonl val.truth.json --compare after.jsonl
     """
-    from paddle_ground.evaluate.compare import compare_files, render_comparison
-    from paddle_ground.evaluate.run import evaluate_files
-    from paddle_ground.evaluate.table import render_table
+    from paddle_ground.evaluate.command import report
 
-    metrics = evaluate_files(predictions, _truth_of(samples), output, iou)
-    typer.echo(render_table([(predictions.stem, metrics)]))
-    typer.echo(f"wrote {output / 'metrics.json'}")
-    if compare is not None:
-        typer.echo(f"\nA = {predictions}, B = {compare}")
-        typer.echo(render_comparison(compare_files(predictions, compare, _truth_of(samples), output, iou)))
-    if out_of_domain is not None:
-        first, second, other = out_of_domain
-        typer.echo(f"\nout of domain: A = {first}, B = {second}")
-        folder = output / "out_of_domain"
-        typer.echo(render_comparison(compare_files(first, second, _truth_of(other), folder, iou)))
+    other = out_of_domain and (*out_of_domain[:2], _truth_of(out_of_domain[2]))
+    typer.echo(report(predictions, _truth_of(samples), output, iou, compare, other))
 
 
 @app.command()
