@@ -61,6 +61,23 @@ class Grounding:
     tokens: int
     seconds: float
 
+    def to_json(self) -> dict[str, object]:
+        """Give what `json.dumps` takes, seconds to a tenth of a millisecond."""
+        return {
+            "regions": [
+                {"label": region.label, "box_xyxy_px": region.box_xyxy_px, "score": region.score}
+                for region in self.regions
+            ],
+            "size_wh": self.size_wh,
+            "status": self.status,
+            "repairs": self.repairs,
+            "finish_reason": self.finish_reason,
+            "prompt": self.prompt,
+            "text": self.text,
+            "tokens": self.tokens,
+            "seconds": round(self.seconds, 4),
+        }
+
 
 def ground(
     model: Engine | str | Path,
