@@ -77,11 +77,16 @@ def load_model(model_dir: str | Path, *, dtype: str = "float32") -> LoadedModel:
     return LoadedModel(model, processor, tokenizer, model.config, checkpoint, ends)
 
 
-def _fit_machine() -> None:
-    """Put the CPU kernels in place where there is no GPU; PaddleFormers' own RMSNorm has none."""
+def on_cpu() -> bool:
+    """Tell whether Paddle computes on a CPU here."""
     import paddle
 
-    if not paddle.device.get_device().startswith("cpu"):
+    return str(paddle.device.get_device()).startswith("cpu")
+
+
+def _fit_machine() -> None:
+    """Put the CPU kernels in place where there is no GPU; PaddleFormers' own RMSNorm has none."""
+    if not on_cpu():
         return
     from paddle_ground.backend import cpu_kernels, cpu_runtime, data_path
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from paddle_ground.answers import answer_format
 from paddle_ground.boxes import RELATIVE_1000, CoordinateSpace, coordinate_space
-from paddle_ground.errors import ConfigError
+from paddle_ground.errors import ConfigError, ModelError
 from paddle_ground.infer.grammar import Grammar
 from paddle_ground.infer.preprocess import PixelLimits, Preprocessor, Prompt, collate
 from paddle_ground.infer.request import Answer, Request
@@ -64,14 +64,16 @@ class Engine:
         Args:
             model_dir: A Qwen3-VL checkpoint. Its `grounding.json` says how it must be asked; where it
                 has none, the model family's defaults are taken and a warning says so.
-            dtype: "float32", "bfloat16" or "float16".
+            dtype: "float32", "bfloat16" or "float16"; a CPU has kernels for float32 only.
 
         Raises:
-            ModelError: The checkpoint can't be loaded.
+            ModelError: The checkpoint can't be loaded, or not computed with here.
             RecordError: Its `grounding.json` is wrong.
         """
-        from paddle_ground.backend.loading import load_model
+        from paddle_ground.backend.loading import load_model, on_cpu
 
+        if dtype in ("bfloat16", "float16") and on_cpu():
+            raise ModelError(f"Paddle multiplies no {dtype} matrices on a CPU; use --dtype float32")
         grounding = grounding_of(model_dir)
         return cls(load_model(model_dir, dtype=dtype), grounding)
 

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from paddle_ground.errors import ConfigError, RecordError
+from paddle_ground.backend.loading import on_cpu
+from paddle_ground.errors import ConfigError, ModelError, RecordError
 from paddle_ground.infer import Engine, Request
 from paddle_ground.infer.preprocess import Prompt
 from paddle_ground.infer.rows import Row
@@ -226,3 +227,11 @@ def test_draws_are_seeded_row_by_row(engine: Engine, requests: list[Request]) ->
     greedy = engine.answer(requests, max_new_tokens=12)
     cold = engine.answer(requests, max_new_tokens=12, sampling=Sampling(temperature=1e-6, seed=1))
     assert [a.token_ids for a in cold] == [a.token_ids for a in greedy]
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision_is_refused_where_no_kernel_can_multiply_it(model_dir: Path, dtype: str) -> None:
+    if not on_cpu():
+        pytest.skip("this machine has a GPU, which can")
+    with pytest.raises(ModelError, match=f"no {dtype} matrices on a CPU; use --dtype float32"):
+        Engine.load(model_dir, dtype=dtype)
