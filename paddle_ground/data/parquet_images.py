@@ -67,8 +67,14 @@ class BatchImages:
                 f"{where}: image path {path!r} leads out of the data set; use paths inside {self._root}"
             )
         for folder in (self._shard.path.parent, self._root):
-            if (folder / relative).is_file():
-                return _read_bytes(folder / relative, where)
+            file = folder / relative
+            if file.is_file():
+                # A link may lead anywhere on the machine; only what it leads to counts.
+                if not file.resolve().is_relative_to(self._root.resolve()):
+                    raise DataError(
+                        f"{where}: image {path!r} is a link out of {self._root}; put the file itself there"
+                    )
+                return _read_bytes(file, where)
         raise DataError(
             f"{where}: the image {path!r} is neither in the shard nor in {self._root}; put the file there"
         )

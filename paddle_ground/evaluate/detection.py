@@ -18,6 +18,7 @@ from paddle_ground.records import Prediction, Truth
 
 __all__ = ["ClassMetrics", "DetectionMetrics", "evaluate_detection"]
 
+
 @dataclass(frozen=True, slots=True)
 class ClassMetrics:
     """One class; fields as in `DetectionMetrics`."""

@@ -58,9 +58,7 @@ class Tally:
     def add(self, category_id: int | None, case: ImageCase, iou_threshold: float) -> None:
         """Count one category of one image."""
         matches = match_case(category_id, case, iou_threshold)
-        counts = Counts(
-            len(matches.pairs), len(matches.unmatched), len(matches.ignored), len(matches.missed)
-        )
+        counts = Counts(len(matches.pairs), len(matches.unmatched), len(matches.ignored), len(matches.missed))
         self.by_category[category_id] = self.by_category.get(category_id, Counts()) + counts
         self.iou_sum += sum(pair.iou for pair in matches.pairs)
 

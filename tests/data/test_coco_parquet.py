@@ -177,6 +177,19 @@ def test_image_paths_do_not_lead_out(tmp_path, one_shard, path, make_row):
         row.read_image()
 
 
+def test_links_do_not_lead_out_but_may_lead_within(tmp_path, one_shard, make_row):
+    (tmp_path / "secret.png").write_bytes(b"secret")
+    root = one_shard(make_row(1, image={"bytes": None, "path": "1.png"}))
+    (row,) = read_all(CocoParquet(root))
+    (root / "1.png").symlink_to(tmp_path / "secret.png")
+    with pytest.raises(DataError, match=r"parquet:0: image '1\.png' is a link out of"):
+        row.read_image()
+    (root / "1.png").unlink()
+    (root / "kept.png").write_bytes(b"bytes of an image")
+    (root / "1.png").symlink_to(root / "kept.png")
+    assert row.read_image() == b"bytes of an image"
+
+
 def test_a_row_without_image_is_named(one_shard, make_row):
     (row,) = read_all(CocoParquet(one_shard(make_row(1, image={"bytes": None, "path": None}))))
     with pytest.raises(DataError, match=r"parquet:0: the image is missing \(no bytes, no path\)"):
