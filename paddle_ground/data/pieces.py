@@ -177,6 +177,8 @@ def _make_piece(source: Source, piece: Piece, options: PieceOptions, staging: St
         return
     with atomic_writer(path) as stream:
         for place, row in enumerate(source.read(piece.chunk, piece.rows)):
+            if not isinstance(row, SourceRow):
+                raise DataError(f"{row.where}: conversations can't be prepared yet; give boxes of objects")
             note, lines = _take_row(row, piece, place, options, staging)
             stream.write(f"{_note_to_line(note)}\n{lines.sample}\n{lines.image}\n{lines.boxes}\n")
 

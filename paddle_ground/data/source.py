@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from paddle_ground.boxes import BoolArray, FloatArray, IntArray
+from paddle_ground.records import Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,19 @@ class ChunkFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Referral:
+    """A phrase and the boxes of one row that it means.
+
+    Attributes:
+        phrase: What the annotator wrote, such as "the man on the left".
+        boxes: Places in the row's `boxes_xyxy_px`, ascending; none for a phrase that means nothing here.
+    """
+
+    phrase: str
+    boxes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SourceRow:
     """One annotated image, as the source has it.
 
@@ -61,6 +75,7 @@ class SourceRow:
         areas_px: Shape (N,), pixels squared; NaN where the source states none.
         is_crowd: Shape (N,), True for a box around a group.
         where: `file:row`, to name the row in messages.
+        referrals: The phrases of a referring data set, in its order; () where it only knows classes.
     """
 
     image_id: int
@@ -70,6 +85,32 @@ class SourceRow:
     category_ids: IntArray
     areas_px: FloatArray
     is_crowd: BoolArray
+    where: str
+    referrals: tuple[Referral, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DialogueRow:
+    """One conversation about images, as the source has it; what it asks and answers is kept.
+
+    Attributes:
+        image_id: A number for the row, unique or not.
+        read_images: One a `<image>` mark; as `SourceRow.read_image`.
+        turns: The messages, with `<image>`, `<ref-object>` and `<bbox>` marks as in `Sample`. An answer
+            that is nothing but a grounding holds its marks in the way of `answers.render_target`, so
+            that it can be written in either answer format.
+        refs: What the `<ref-object>` marks stand for, in order.
+        boxes_xyxy_px: Shape (N, 4): what the `<bbox>` marks stand for, pixels of their image; unchecked.
+        box_images: Shape (N,): which image each box belongs to, from 0 on.
+        where: `file:line`, to name the row in messages.
+    """
+
+    image_id: int
+    read_images: tuple[Callable[[], bytes | memoryview], ...]
+    turns: tuple[Message, ...]
+    refs: tuple[str, ...]
+    boxes_xyxy_px: FloatArray
+    box_images: IntArray
     where: str
 
 
@@ -103,7 +144,7 @@ class Source(Protocol):
             DataError: The chunk can't be read, or a category is unknown.
         """
 
-    def read(self, chunk: Chunk, rows: IntArray) -> Iterator[SourceRow]:
+    def read(self, chunk: Chunk, rows: IntArray) -> Iterator[SourceRow | DialogueRow]:
         """Read rows with their images; called from several threads at a time.
 
         Args:
@@ -111,7 +152,7 @@ class Source(Protocol):
             rows: Which of its rows, ascending, from 0 on.
 
         Yields:
-            One `SourceRow` for each, in that order.
+            One row for each, in that order; a source yields rows of one kind only.
 
         Raises:
             DataError: The chunk can't be read.

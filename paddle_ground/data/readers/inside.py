@@ -1,0 +1,67 @@
+"""Files inside a data set's folder, and none outside of it.
+
+Takes a root and the paths that a data set's own files name, gives files. Every reader opens what an
+annotation names through this module: such a path may be absolute, climb out by "..", or be a link.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from paddle_ground.errors import DataError
+
+
+def find_inside(root: Path, named: str, folders: Iterable[Path], where: str) -> Path:
+    """Find the file that an annotation names.
+
+    Args:
+        root: The data set's folder, which nothing may leave.
+        named: The path as written; backslashes count as slashes.
+        folders: Where to look, first hit wins; all of them inside `root`.
+        where: `file:line` of the annotation, to open a message.
+
+    Returns:
+        The path as found, its links not resolved.
+
+    Raises:
+        DataError: The path is absolute or leads out of the root, by itself or by a link, or no such
+            file is there.
+    """
+    relative = os.path.normpath(named.replace("\\", "/")) if "\0" not in named else ""
+    if not named or not relative:
+        raise DataError(f"{where}: {named!r} is no path; name a file inside the data set")
+    if os.path.isabs(relative) or relative[1:2] == ":" or relative.split("/")[0] == os.pardir:
+        raise DataError(
+            f"{where}: path {named!r} leads out of the data set; use paths inside {root.name or root}"
+        )
+    real_root = root.resolve()
+    for folder in folders:
+        file = folder / relative
+        try:
+            found = file.is_file()
+        except OSError as error:  # A name that is too long, for one.
+            raise DataError(f"{where}: path {named!r} can't be opened ({error.strerror or error})") from error
+        if found:
+            # A link may lead anywhere on the machine; only what it leads to counts.
+            if not file.resolve().is_relative_to(real_root):
+                raise DataError(
+                    f"{where}: {named!r} is a link out of {root.name or root}; put the file itself there"
+                )
+            return file
+    raise DataError(f"{where}: no file {named!r} in {root.name or root}; put it there, or remove the entry")
+
+
+def read_inside(file: Path, where: str) -> bytes:
+    """Read a whole file that `find_inside` found.
+
+    Raises:
+        DataError: It can't be read.
+    """
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"{where}: cannot read {file.name} ({error.strerror or error}); check its permissions"
+        ) from error
