@@ -79,10 +79,10 @@ def predict(
     claim(output_path, _identity(samples_path, engine, max_new_tokens, free))
 
     with PredictionSink(output_path) as sink, Tally(total, sink.done, show_progress) as tally:
-        asking = _Asking(max_new_tokens, batch_size, free)
+        asking = Asking(max_new_tokens, batch_size, free)
         pending = _pending(samples_path, limit, sink.done)
         for batch in _batched(pending, batch_size * _BATCHES_READ_AHEAD):
-            for prediction in _answer_all(engine, samples_path, batch, asking):
+            for prediction in answer_samples(engine, samples_path, batch, asking):
                 sink.write(prediction)
                 tally.count(prediction)
     return tally.report(output_path)
@@ -105,18 +105,31 @@ def _pending(samples_path: Path, limit: int | None, done: frozenset[int]) -> Ite
 
 
 @dataclass(frozen=True, slots=True)
-class _Asking:
-    """How a run asks; see `predict`."""
+class Asking:
+    """How samples are asked.
+
+    Attributes:
+        max_new_tokens: Where an answer is cut off.
+        batch_size: Samples under way at once.
+        free: Whether the model may write whatever it wants; see `predict`.
+    """
 
     max_new_tokens: int
     batch_size: int
     free: bool
 
 
-def _answer_all(
-    engine: Engine, samples_path: Path, batch: list[tuple[int, Sample]], asking: _Asking
+def answer_samples(
+    engine: Engine, samples_path: Path, batch: list[tuple[int, Sample]], asking: Asking
 ) -> Iterator[Prediction]:
-    """Answer what can be asked, and give an error record for what can't, in order."""
+    """Answer what can be asked, and give an error record for what can't, in order.
+
+    Args:
+        engine: Answers.
+        samples_path: The file that the samples are from; image paths are relative to its folder.
+        batch: Samples with their 0-based lines in that file.
+        asking: How.
+    """
     prompts: dict[int, Prompt] = {}
     errors: dict[int, str] = {}
     for index, sample in batch:
