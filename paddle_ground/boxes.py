@@ -144,6 +144,19 @@ def coverage_matrix(a_xyxy: npt.ArrayLike, b_xyxy: npt.ArrayLike) -> FloatArray:
     return coverage
 
 
+def map_boxes(
+    boxes_xyxy: npt.ArrayLike, scale_xy: tuple[float, float], shift_xy: tuple[float, float] = (0.0, 0.0)
+) -> FloatArray:
+    """Follow what crop, resize and mirror do to an image: times the scale, then plus the shift.
+
+    A negative scale mirrors; the low corner (N, :2) stays the low one.
+    """
+    moved = as_boxes(boxes_xyxy) * np.tile(scale_xy, 2) + np.tile(shift_xy, 2)
+    ends = [2 if scale_xy[0] < 0 else 0, 3 if scale_xy[1] < 0 else 1]
+    mapped: FloatArray = moved[:, [*ends, 2 - ends[0], 4 - ends[1]]]
+    return mapped
+
+
 def valid_mask(boxes_xyxy: npt.ArrayLike, min_side: float = 0.0) -> BoolArray:
     """Tell which boxes are finite and have an area.
 
