@@ -37,7 +37,7 @@ STAGES = {
     "serve": ("data", "infer", "evaluate", "view"),
 }
 # These tie stages together and are imported by nobody.
-DOORS = ("cli", "__main__", "demo")
+DOORS = ("cli", "__main__", "demo", "watch")
 HEAVY = {"paddle", "paddleformers", "paddlefleet", "visualdl", "transformers", "torch"}
 SLOW = HEAVY | {"pandas", "matplotlib", "pyarrow", "datasets", "faster_coco_eval", "sklearn", "scipy"}
 

@@ -46,17 +46,21 @@ class RootMeanSquareNorm(paddle.autograd.PyLayer):  # type: ignore[misc, unused-
         inverse = paddle.rsqrt((x * x).mean(-1, keepdim=True) + epsilon)
         normal = x * inverse
         ctx.save_for_backward(normal, inverse, weight)
+        ctx.learns = (not x.stop_gradient, not weight.stop_gradient)
         return normal * weight
 
     @staticmethod
-    def backward(ctx: Any, grad: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor]:
-        """Give the gradients of `x` and `weight`."""
+    def backward(ctx: Any, grad: paddle.Tensor) -> tuple[paddle.Tensor | None, paddle.Tensor | None]:
+        """Give the gradients of `x` and `weight`; Paddle wants None for one that is frozen."""
         normal, inverse, weight = ctx.saved_tensor()
-        scaled = grad * weight
-        grad_x = (scaled - normal * (scaled * normal).mean(-1, keepdim=True)) * inverse
-        # A product with ones adds the rows up; the sum kernel over a leading axis is ten times slower.
-        rows = (grad * normal).reshape([-1, weight.shape[0]])
-        grad_weight = paddle.matmul(paddle.ones([1, rows.shape[0]]), rows).reshape([-1])
+        grad_x = grad_weight = None
+        if ctx.learns[0]:
+            scaled = grad * weight
+            grad_x = (scaled - normal * (scaled * normal).mean(-1, keepdim=True)) * inverse
+        if ctx.learns[1]:
+            # A product with ones adds the rows up; the sum kernel over a leading axis is ten times slower.
+            rows = (grad * normal).reshape([-1, weight.shape[0]])
+            grad_weight = paddle.matmul(paddle.ones([1, rows.shape[0]]), rows).reshape([-1])
         return grad_x, grad_weight
 
 

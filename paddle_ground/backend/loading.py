@@ -6,6 +6,7 @@ and tokenizer. Does not know: images, prompts, answers. Nothing is written into 
 
 from __future__ import annotations
 
+import copy
 import os
 import tempfile
 import warnings
@@ -37,7 +38,7 @@ class LoadedModel:
         processor: PaddleFormers' processor of the folder: images to patches.
         tokenizer: The processor's tokenizer.
         config: PaddleFormers' configuration of the model.
-        checkpoint: The folder that it came from.
+        checkpoint: The folder that it came from; none for a model that is being trained.
         end_token_ids: The ids that end an answer.
     """
 
@@ -45,7 +46,7 @@ class LoadedModel:
     processor: Any
     tokenizer: Any
     config: Any
-    checkpoint: Checkpoint
+    checkpoint: Checkpoint | None
     end_token_ids: frozenset[int]
 
 
@@ -71,10 +72,24 @@ def load_model(model_dir: str | Path, *, dtype: str = "float32") -> LoadedModel:
         model = _load_weights(checkpoint, dtype)
     # PaddleFormers' image processor copies tensors that it holds already, and Paddle remarks on it.
     warnings.filterwarnings("ignore", message="To copy construct from a tensor")
-    tokenizer = processor.tokenizer
-    known = (tokenizer.eos_token_id, tokenizer.pad_token_id)
-    ends = end_token_ids(checkpoint) | {token for token in known if token is not None}
-    return LoadedModel(model, processor, tokenizer, model.config, checkpoint, ends)
+    ends = end_token_ids(checkpoint) | _own_ends(processor.tokenizer)
+    return LoadedModel(model, processor, processor.tokenizer, model.config, checkpoint, ends)
+
+
+def model_in_training(model: Any, processor: Any) -> LoadedModel:
+    """Present a trainer's model as a loaded one.
+
+    Args:
+        model: The trainer's: the native Qwen3-VL, or its LoRA form.
+        processor: The trainer's; it is copied, since inference sets its own pixel limits on it.
+    """
+    inner = model.model if hasattr(model, "lora_config") else model
+    own = copy.copy(processor)
+    return LoadedModel(inner, own, own.tokenizer, inner.config, None, frozenset(_own_ends(own.tokenizer)))
+
+
+def _own_ends(tokenizer: Any) -> set[int]:
+    return {token for token in (tokenizer.eos_token_id, tokenizer.pad_token_id) if token is not None}
 
 
 def on_cpu() -> bool:

@@ -7,6 +7,7 @@ resumes and leaves a model folder that inference can read. Every function may be
 from __future__ import annotations
 
 import functools
+import importlib
 import os
 import shutil
 from collections.abc import Mapping
@@ -14,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from paddle_ground.backend.settings import GroundingSettings
+from paddle_ground.records import GroundingConfig, SamplesMeta
 
 STOCK_MAX_PIXELS, STOCK_MIN_PIXELS = 768 * 768, 32 * 32
+_WATCH = "paddle_ground.watch"
 
 
 def use_native_qwen3_vl() -> None:
@@ -73,6 +76,8 @@ def apply_image_limits(settings: GroundingSettings) -> None:
 def write_grounding_beside_checkpoints(settings: GroundingSettings, args: Mapping[str, Any]) -> None:
     """Add a callback that leaves `grounding.json` in every folder that the trainer saves to.
 
+    Where the settings ask for it, also the one that scores answers while the model trains.
+
     Symptom: a checkpoint says nothing of the coordinates, answers and pixel limits it was trained
     with, so that serving it differently goes unnoticed.
     """
@@ -86,6 +91,9 @@ def write_grounding_beside_checkpoints(settings: GroundingSettings, args: Mappin
     def init(self: Any, *rest: Any, **kwargs: Any) -> None:
         stock(self, *rest, **kwargs)
         self.add_callback(_grounding_callback(settings, dict(args)))
+        if settings.evaluate_every:
+            # By name, since scoring stands after the backend in the flow of data.
+            self.add_callback(importlib.import_module(_WATCH).callback(self, settings, dict(args)))
 
     init._paddle_ground = True  # type: ignore[attr-defined]
     SFTTrainer.__init__ = init
@@ -125,14 +133,23 @@ def write_grounding(settings: GroundingSettings, args: Mapping[str, Any], folder
     base = Path(str(args.get("model_name_or_path") or "")) / GROUNDING_FILE
     if data and records.meta_path(Path(data)).exists():
         meta = records.read_meta(records.meta_path(Path(data)))
-        config = records.GroundingConfig(
-            coordinate_space=meta.coordinate_space,
-            answer_format=meta.answer_format,
-            prompt=meta.prompt,
-            min_pixels=settings.image_min_pixels or STOCK_MIN_PIXELS,
-            max_pixels=settings.image_max_pixels or STOCK_MAX_PIXELS,
-            class_names=meta.class_names,
-        )
-        records.write_grounding(folder, config)
+        records.write_grounding(folder, grounding_config(settings, meta))
     elif base.exists():
         shutil.copyfile(base, folder / GROUNDING_FILE)
+
+
+def grounding_config(settings: GroundingSettings, meta: SamplesMeta) -> GroundingConfig:
+    """Say how a model that is trained on some data points at things.
+
+    Args:
+        settings: The run's `grounding` section.
+        meta: Of the training data.
+    """
+    return GroundingConfig(
+        coordinate_space=meta.coordinate_space,
+        answer_format=meta.answer_format,
+        prompt=meta.prompt,
+        min_pixels=settings.image_min_pixels or STOCK_MIN_PIXELS,
+        max_pixels=settings.image_max_pixels or STOCK_MAX_PIXELS,
+        class_names=meta.class_names,
+    )

@@ -48,6 +48,11 @@ def prepare_process(args: dict[str, Any]) -> None:
     on_cpu = args.get("device") == "cpu"
     implementation, why = choose_implementation(settings.implementation, args, paddlefleet_installed())
     logger.info(f"paddle_ground: Qwen3-VL implementation: {implementation} ({why})")
+    if settings.evaluate_every and implementation != "native":
+        raise ConfigError(
+            "grounding.evaluate_every answers with the native model only; "
+            "set grounding.implementation: native, or leave the key out"
+        )
 
     from paddle_ground.backend import mends
 

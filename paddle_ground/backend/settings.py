@@ -14,6 +14,12 @@ from typing import Any
 from paddle_ground.errors import ConfigError
 
 IMPLEMENTATIONS = ("auto", "native", "upstream")
+_NUMBERS = {
+    "image_max_pixels": "pixels",
+    "image_min_pixels": "pixels",
+    "evaluate_every": "steps",
+    "evaluate_samples": "samples",
+}
 
 
 @dataclass(frozen=True)
@@ -25,11 +31,16 @@ class GroundingSettings:
         image_max_pixels: Area in pixels above which a training image is shrunk; none keeps
             PaddleFormers' 768 x 768, which is then also written for inference.
         image_min_pixels: Area below which it is enlarged; none keeps PaddleFormers' 32 x 32.
+        evaluate_every: Steps between two evaluations by generation: AP50, F1, mean IoU and parse rate of
+            answers to a few samples of `eval_dataset_path`, logged beside the loss; none for never.
+        evaluate_samples: How many samples those are.
     """
 
     implementation: str = "auto"
     image_max_pixels: int | None = None
     image_min_pixels: int | None = None
+    evaluate_every: int | None = None
+    evaluate_samples: int = 16
 
     @classmethod
     def from_mapping(cls, section: Mapping[str, Any]) -> GroundingSettings:
@@ -47,10 +58,11 @@ class GroundingSettings:
             problems.append(
                 f"`grounding.implementation` is {chosen!r}; expected {', '.join(IMPLEMENTATIONS)}"
             )
-        for key in ("image_max_pixels", "image_min_pixels"):
-            value = section.get(key)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                problems.append(f"`grounding.{key}` is {value!r}; expected a positive whole number of pixels")
+        for key, unit in _NUMBERS.items():
+            value = section.get(key, 1)
+            left_out = value is None and key != "evaluate_samples"
+            if not left_out and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                problems.append(f"`grounding.{key}` is {value!r}; expected a positive whole number of {unit}")
         if problems:
             raise ConfigError("; ".join(problems))
         return cls(**section)

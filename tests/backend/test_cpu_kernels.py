@@ -241,3 +241,24 @@ def test_missing_grids_are_an_error_not_a_guess() -> None:
         positions.rope_index(ids, [], None, image_token_id=9, merge=2)
     with pytest.raises(ValueError, match="has fewer in input_ids"):
         positions.rope_index(ids, [(1, 8, 8)], None, image_token_id=9, merge=2)
+
+
+@pytest.mark.parametrize("frozen", [(), ("x",), ("weight",)])
+def test_a_norm_beside_frozen_weights_has_the_gradients_of_the_plain_formula(frozen: tuple[str, ...]) -> None:
+    rng = np.random.default_rng(5)
+    values = {"x": rng.normal(size=(3, 4, 8)), "weight": rng.normal(size=8)}
+
+    def gradients(norm: Any) -> dict[str, Any]:
+        inputs = {name: paddle.to_tensor(value.astype(np.float32)) for name, value in values.items()}
+        for name, tensor in inputs.items():
+            tensor.stop_gradient = name in frozen
+        (norm(inputs["x"], inputs["weight"]) ** 3).sum().backward()
+        return {name: tensor.grad.numpy() for name, tensor in inputs.items() if name not in frozen}
+
+    def plain(x: paddle.Tensor, weight: paddle.Tensor) -> paddle.Tensor:
+        return x * paddle.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-6) * weight
+
+    ours, expected = gradients(lambda x, w: cpu_kernels.rms_norm(x, w, 1e-6)), gradients(plain)
+    assert ours.keys() == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_allclose(ours[name], value, rtol=2e-5, atol=2e-5)
