@@ -2,8 +2,8 @@
 
 An expander stands between `Source.read` and `convert_row`. It takes a row with the bytes of its image
 and gives variants, each a row of its own whose boxes lie in its own image. The untouched image is one
-of them where it is kept. Here are the seam and the expander that does nothing; `data.augment` has the
-ones that cut, turn and paint. Knows no file format and no output.
+of them where it is kept. Here are the seam and the expander that does nothing; `augment.expander` makes
+the ones that cut, turn and paint from their options. Knows no file format and no output.
 
 What comes out depends on the options, the seed, and the rows that came before in the same chunk. It
 does not depend on the number of workers or on the order of the chunks.
