@@ -66,7 +66,7 @@ def demo(
     run_demo(options if source is None else options.for_source(source), typer.echo)
 
 
-app.command("prepare", short_help="Turn COCO parquet into samples for training.")(prepare_command)
+app.command("prepare", short_help="Turn annotated images into samples.")(prepare_command)
 
 
 @app.command()

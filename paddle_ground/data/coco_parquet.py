@@ -49,7 +49,7 @@ class CocoParquet:
     """A folder of parquet shards, open for reading.
 
     Args:
-        root: The folder that holds the shards, at any depth.
+        root: The folder that holds the shards, at any depth; or one shard.
         class_names: By category id; None for what the shards declare themselves, else COCO's eighty.
         layout: What the boxes are; "auto" to find out.
         split_map: Output split ("train", "val" or "none") by source split; None for the usual names.
@@ -69,6 +69,7 @@ class CocoParquet:
         name: str | None = None,
     ) -> None:
         self._root = Path(root)
+        self._folder = self._root if self._root.is_dir() else self._root.parent
         self.name = name or self._root.resolve().name
         shards, notes = find_shards(self._root, split_map)
         self._notes = list(notes)
@@ -128,7 +129,7 @@ class CocoParquet:
             if low == high:
                 continue
             found = _annotations_of(batch, group.shard, self.class_names)
-            images = BatchImages(batch, group.shard, self._root)
+            images = BatchImages(batch, group.shard, self._folder)
             ids = _image_ids(found, group, first_row)
             for shard_row in wanted[low:high].tolist():
                 row = shard_row - first_row

@@ -7,108 +7,56 @@ its report. `paddle-ground prepare` and `tools/prepare_coco.py` are both this.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
+
+from paddle_ground.data import flags
+from paddle_ground.errors import ConfigError
 
 if TYPE_CHECKING:
     from paddle_ground.data.merge import SplitResult
 
+DEFAULT_OUTPUT = Path("data/coco")
+
 
 def prepare_command(
-    dataset_repo: Annotated[
-        str,
-        typer.Option(
-            "--dataset-repo", "--dataset_repo", help="Data set on the hub, or a folder.", metavar="NAME"
-        ),
-    ] = "detection-datasets/coco",
-    output_dir: Annotated[
-        Path,
-        typer.Option("--output-dir", "--output_dir", help="Where train.jsonl, val.jsonl and images/ go."),
-    ] = Path("data/coco"),
-    source: Annotated[
-        Path | None, typer.Option("--source", help="Folder of parquet shards; instead of a download.")
-    ] = None,
-    total_samples: Annotated[
-        int | None,
-        typer.Option(
-            "--total-samples", "--total_samples", help="Images to draw, over both splits.  [default: all]"
-        ),
-    ] = None,
-    val_ratio: Annotated[
-        float, typer.Option("--val-ratio", "--val_ratio", help="The part of them that is held out.")
-    ] = 0.1,
-    seed: Annotated[int, typer.Option("--seed", help="Same seed, same files, byte for byte.")] = 42,
-    split_map: Annotated[
-        str | None,
-        typer.Option(
-            "--split-map",
-            "--split_map",
-            help="Where source splits go: train=train,validation=val,test=none.",
-            metavar="MAP",
-        ),
-    ] = None,
-    bbox_format: Annotated[
-        str, typer.Option("--bbox-format", "--bbox_format", help="xyxy, xywh, or auto: by evidence.")
-    ] = "auto",
-    answer_format: Annotated[
-        str,
-        typer.Option(
-            "--answer-format",
-            "--answer_format",
-            help="tokens (the tutorial's), or json (what Qwen3-VL answers untuned).",
-        ),
-    ] = "tokens",
-    prompt: Annotated[
-        str | None,
-        typer.Option(
-            help="What the user asks.  [default: 'Task: Object Detection'; json: the classes by name]"
-        ),
-    ] = None,
-    classes: Annotated[
-        Path | None,
-        typer.Option(
-            help="File with one class name a line.  [default: as the shards declare, else COCO's 80]"
-        ),
-    ] = None,
-    keep_empty: Annotated[
-        bool,
-        typer.Option(
-            "--keep-empty/--drop-empty",
-            "--keep_empty/--drop_empty",
-            help="Keep images without boxes? A model that saw none sees things everywhere.",
-        ),
-    ] = True,
-    box_order: Annotated[
-        str,
-        typer.Option("--box-order", "--box_order", help="position (top to bottom, left to right) or source."),
-    ] = "position",
-    bad_images: Annotated[
-        str,
-        typer.Option(
-            "--bad-images", "--bad_images", help="stop at a broken or wrongly sized image, or skip it."
-        ),
-    ] = "stop",
-    workers: Annotated[
-        int, typer.Option("--workers", help="How many to work at a time; 0: one a processor.")
-    ] = 0,
+    src: flags.Src = None,
+    out: flags.Out = None,
+    source_format: flags.SourceFormat = "auto",
+    dataset_repo: flags.DatasetRepo = "detection-datasets/coco",
+    source: flags.Source = None,
+    split_map: flags.SplitMap = None,
+    bbox_format: flags.BboxFormat = "auto",
+    classes: flags.Classes = None,
+    bad_images: flags.BadImages = "stop",
+    output_dir: flags.OutputDir = None,
+    answer_format: flags.AnswerFormat = "tokens",
+    prompt: flags.Prompt = None,
+    total_samples: flags.TotalSamples = None,
+    val_ratio: flags.ValRatio = 0.1,
+    seed: flags.Seed = 42,
+    keep_empty: flags.KeepEmpty = True,
+    box_order: flags.BoxOrder = "position",
+    workers: flags.Workers = 0,
 ) -> None:
-    """Turn COCO parquet into samples for training, with exact truth and untouched images beside them.
+    """Turn annotated images into samples for training, with exact truth and untouched images beside them.
 
     A run that was stopped goes on where it ended; one that is done is not done again.
 
     \b
     Examples:
+      paddle-ground prepare my_data data/mine
+      paddle-ground prepare my_data data/mine --from yolo --answer-format json --drop-empty
       paddle-ground prepare --output-dir data/coco --total-samples 2000
-      paddle-ground prepare --source my_parquet --output-dir data/mine --classes classes.txt
-      paddle-ground prepare --source my_parquet --output-dir data/mine --answer-format json --drop-empty
     """
     from paddle_ground.data.prepare import PrepareOptions, prepare
     from paddle_ground.data.shards import parse_split_map
 
     options = PrepareOptions(
-        output_dir=output_dir,
-        source=source,
+        output_dir=_one_of(out, output_dir, "OUT", "--output-dir") or DEFAULT_OUTPUT,
+        source=_one_of(src, source, "SRC", "--source"),
+        source_format=source_format,
         dataset_repo=dataset_repo,
         total_samples=total_samples,
         val_ratio=val_ratio,
@@ -132,6 +80,12 @@ def prepare_command(
             typer.echo(line)
     state = "already there" if report.reused else "written"
     typer.echo(f"{state}: {', '.join(str(report.samples_path(result.split)) for result in report.splits)}")
+
+
+def _one_of(place: Path | None, flag: Path | None, argument: str, option: str) -> Path | None:
+    if place is not None and flag is not None:
+        raise ConfigError(f"{argument} is {place} and {option} is {flag}; give one of the two")
+    return flag if place is None else place
 
 
 def describe_split(result: SplitResult) -> list[str]:

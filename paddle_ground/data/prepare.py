@@ -17,7 +17,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -33,8 +32,11 @@ from paddle_ground.data.convert import BoxOrder, RowOptions
 from paddle_ground.data.download import download_dataset
 from paddle_ground.data.layout import BoxLayout
 from paddle_ground.data.merge import SplitResult, merge_pieces
+from paddle_ground.data.options import PrepareOptions, check_options
 from paddle_ground.data.pieces import BadImages, PieceOptions, Progress, run_pieces
 from paddle_ground.data.plan import Piece, plan_pieces
+from paddle_ground.data.readers import ReaderOptions
+from paddle_ground.data.recognise import Recognised, recognise
 from paddle_ground.data.sampling import draw_splits
 from paddle_ground.data.source import Source
 from paddle_ground.data.staging import FILE_NAMES, IMAGES, Staging, lock_output
@@ -44,53 +46,11 @@ from paddle_ground.prompts import DETECT_ALL, detect_classes
 from paddle_ground.records import SamplesMeta, meta_path, read_meta, truth_path
 from paddle_ground.records.samples import BOX_MARK, IMAGE_MARK, REF_MARK
 
+__all__ = ["PrepareOptions", "PrepareReport", "prepare"]
+
 # Raised whenever the same source and options give other bytes than before.
 _OUTPUT_VERSION = 1
 _FINGERPRINT = "fingerprint"
-
-
-@dataclass(frozen=True, slots=True)
-class PrepareOptions:
-    """What to prepare, and how.
-
-    Attributes:
-        output_dir: Where the result goes. Its images/ and samples are replaced as a whole.
-        source: A folder of parquet shards; None to download `dataset_repo`.
-        dataset_repo: The data set's name on the hub, or a folder on this machine.
-        total_samples: How many images to draw, over both splits; None for all.
-        val_ratio: The part of them that goes to val; see `sampling.draw_splits`.
-        seed: Of the draw.
-        split_map: Output split ("train", "val" or "none") by source split; None for the usual names.
-        bbox_format: "auto", "xyxy" or "xywh".
-        answer_format: "tokens" or "json".
-        prompt: What the user asks; None for the tutorial's prompt with tokens, and for Qwen3-VL's own
-            with JSON, which names the classes.
-        classes: A file with one class name a line; None for what the source declares, else COCO's.
-        keep_empty: Whether images without boxes become samples. A model that never sees one learns
-            to find something everywhere.
-        box_order: "position" (top to bottom, then left to right) or "source". Any order that can be
-            read off the image does; one that can't teaches the model to guess.
-        coordinate_space: The model's; see `paddle_ground.boxes.coordinate_space`.
-        bad_images: "stop" at a missing, broken or wrongly sized image, or "skip" and count it.
-        workers: How many chunks to convert at a time; 0 for one a processor.
-    """
-
-    output_dir: Path
-    source: Path | None = None
-    dataset_repo: str = "detection-datasets/coco"
-    total_samples: int | None = None
-    val_ratio: float = 0.1
-    seed: int = 42
-    split_map: Mapping[str, str] | None = None
-    bbox_format: str = "auto"
-    answer_format: str = "tokens"
-    prompt: str | None = None
-    classes: Path | None = None
-    keep_empty: bool = True
-    box_order: str = "position"
-    coordinate_space: str = "relative_1000"
-    bad_images: str = "stop"
-    workers: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +60,7 @@ class PrepareReport:
     Attributes:
         output_dir: Where it is.
         splits: One result a split that has samples, train first.
-        notes: What the user should hear about the source, a line each.
+        notes: What the user should hear about the source, its format first, a line each.
         reused: True where the folder already held exactly this.
     """
 
@@ -127,15 +87,16 @@ def prepare(options: PrepareOptions, progress: Progress | None = None) -> Prepar
         DataError: The source can't be read or the output can't be written; nothing is left that
             looks finished.
     """
-    _check(options)
+    check_options(options)
     output_dir = Path(options.output_dir)
     with lock_output(output_dir):
-        source = _open_source(options)
+        source, recognised = _open_source(options)
+        notes = (str(recognised), *source.notes)
         row_options = _row_options(options, source.class_names)
         meta = _meta_template(options, source, row_options)
         finished = _find_finished(output_dir, meta)
         if finished:
-            return PrepareReport(output_dir, finished, source.notes, reused=True)
+            return PrepareReport(output_dir, finished, notes, reused=True)
         workers = options.workers or os.cpu_count() or 1
         pieces = _plan(source, options, workers)
         staging = Staging(output_dir, meta.settings[_FINGERPRINT])
@@ -154,40 +115,20 @@ def prepare(options: PrepareOptions, progress: Progress | None = None) -> Prepar
             raise
         splits = [result.split for result in filled]
         staging.publish([name for name in FILE_NAMES if name.split(".")[0] in splits])
-    return PrepareReport(output_dir, filled, source.notes, reused=False)
+    return PrepareReport(output_dir, filled, notes, reused=False)
 
 
-def _check(options: PrepareOptions) -> None:
-    choices = {
-        "bbox_format": (options.bbox_format, ("auto", "xyxy", "xywh")),
-        "box_order": (options.box_order, ("position", "source")),
-        "bad_images": (options.bad_images, ("stop", "skip")),
-    }
-    for name, (value, known) in choices.items():
-        if value not in known:
-            raise ConfigError(f"{name} is {value!r}; it must be {', '.join(known[:-1])} or {known[-1]}")
-    if options.workers < 0:
-        raise ConfigError(f"workers is {options.workers}; it must be 1 or more, or 0 for one a processor")
-    if options.seed < 0:
-        raise ConfigError(f"seed is {options.seed}; it must be 0 or more")
-    answer_format(options.answer_format)
-    coordinate_space(options.coordinate_space)
-    # Bad numbers shall not wait for a download to be found out.
-    draw_splits(np.ones(1, np.bool_), np.zeros(1, np.bool_), options.total_samples, options.val_ratio, 0)
-
-
-def _open_source(options: PrepareOptions) -> Source:
-    from paddle_ground.data.coco_parquet import CocoParquet
-
+def _open_source(options: PrepareOptions) -> tuple[Source, Recognised]:
     classes = read_classes(options.classes) if options.classes is not None else None
     layout: BoxLayout | None = None
     if options.bbox_format != "auto":
         layout = "xyxy" if options.bbox_format == "xyxy" else "xywh"
-    if options.source is not None:
-        return CocoParquet(options.source, classes, layout, options.split_map)
-    root = download_dataset(options.dataset_repo)
-    name = options.dataset_repo if not Path(options.dataset_repo).is_dir() else None
-    return CocoParquet(root, classes, layout, options.split_map, name)
+    root, name = options.source, None
+    if root is None:
+        root = download_dataset(options.dataset_repo)
+        name = options.dataset_repo if not Path(options.dataset_repo).is_dir() else None
+    found = recognise(root, options.source_format)
+    return found.format.open(root, ReaderOptions(classes, layout, options.split_map, name)), found
 
 
 def _row_options(options: PrepareOptions, class_names: tuple[str, ...]) -> RowOptions:

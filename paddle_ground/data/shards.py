@@ -51,7 +51,7 @@ def find_shards(
     folder's name where the file's is a bare number (`train/0000.parquet`).
 
     Args:
-        root: The folder.
+        root: The folder, or one shard.
         split_map: Output split by source split, for those that differ from the usual names.
 
     Returns:
@@ -60,12 +60,17 @@ def find_shards(
     Raises:
         DataError: There is no such folder, no shard in it, or a source split that nobody mapped.
     """
-    if not root.is_dir():
+    if not root.exists():
         raise DataError(f"{root}: no such folder; give the folder that holds the parquet shards")
-    paths = sorted(path for path in root.rglob("*.parquet") if not path.name.startswith("."))
+    folder = root if root.is_dir() else root.parent
+    paths = (
+        [root]
+        if root.is_file()
+        else sorted(path for path in root.rglob("*.parquet") if not path.name.startswith("."))
+    )
     if not paths:
         raise DataError(f"{root}: no *.parquet file in it; give the folder that holds the parquet shards")
-    prefixes = {path: _prefix(path, root) for path in paths}
+    prefixes = {path: _prefix(path, folder) for path in paths}
     known = {**USUAL_SPLITS, **(split_map or {})}
     notes: list[str] = []
     if split_map is None and not any(prefix in known for prefix in prefixes.values()):
@@ -73,7 +78,7 @@ def find_shards(
         notes.append("splits: no shard's name tells its split; all are taken as train")
     shards: list[Shard] = []
     for path, prefix in prefixes.items():
-        name = path.relative_to(root).as_posix()
+        name = path.relative_to(folder).as_posix()
         if prefix not in known:
             raise DataError(
                 f"{name}: source split {prefix!r} is unknown; map it, e.g. --split-map {prefix}=train"

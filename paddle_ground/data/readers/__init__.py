@@ -15,7 +15,7 @@ from paddle_ground.data.layout import BoxLayout
 from paddle_ground.data.source import Source
 
 # In the order in which they are asked: what names itself without doubt comes first.
-_MODULES: tuple[str, ...] = ()
+_MODULES: tuple[str, ...] = ("coco_parquet",)
 
 
 @dataclass(frozen=True, slots=True)
