@@ -65,7 +65,8 @@ OUTLINES: dict[str, tuple[tuple[float, float], ...]] = {
 }
 """Shape names and their corners; a circle has none."""
 
-_FINE = 4  # Shapes are drawn and placed on a grid of quarter pixels, then averaged down.
+FINE = 4
+"""Shapes are drawn and placed on a grid of quarter pixels, then averaged down."""
 _TRIES = 60
 
 
@@ -160,9 +161,9 @@ def draw_scene(
     Raises:
         ConfigError: So many shapes of that size and gap do not fit.
     """
-    image = _draw_ground(style, generator)
+    image = draw_ground(style, generator)
     shapes: list[PlacedShape] = []
-    for box in _place_boxes(style, generator):
+    for box in place_boxes(style, generator):
         taken = {shape.category_id for shape in shapes}
         category = int(generator.integers(len(style.class_names)))
         while not style.repeat_classes and category in taken:
@@ -171,7 +172,8 @@ def draw_scene(
     return image, tuple(shapes)
 
 
-def _draw_ground(style: SceneStyle, generator: np.random.Generator) -> Image.Image:
+def draw_ground(style: SceneStyle, generator: np.random.Generator) -> Image.Image:
+    """Draw textured ground without any shape: an RGB image of the style's size."""
     side = style.side_px
     # Large patches of colour, then a grain on every pixel.
     base = generator.integers(70, 190) + generator.integers(-12, 13, 3)
@@ -189,8 +191,12 @@ def _draw_ground(style: SceneStyle, generator: np.random.Generator) -> Image.Ima
     return Image.fromarray(np.clip(ground, 0, 255).astype(np.uint8))
 
 
-def _place_boxes(style: SceneStyle, generator: np.random.Generator) -> list[tuple[int, int, int, int]]:
-    """Choose boxes, in quarter pixels, that keep their distance."""
+def place_boxes(style: SceneStyle, generator: np.random.Generator) -> list[tuple[int, int, int, int]]:
+    """Choose boxes that keep their distance, in quarter pixels.
+
+    Raises:
+        ConfigError: So many shapes of that size and gap do not fit.
+    """
     wanted = int(generator.integers(style.min_shapes, style.max_shapes + 1))
     for _ in range(_TRIES):
         boxes: list[tuple[int, int, int, int]] = []
@@ -198,7 +204,7 @@ def _place_boxes(style: SceneStyle, generator: np.random.Generator) -> list[tupl
             if len(boxes) == wanted:
                 break
             box = _random_box(style, generator)
-            gap = round(style.min_gap * style.side_px * _FINE)
+            gap = round(style.min_gap * style.side_px * FINE)
             if box is not None and all(_distance(box, other) >= gap for other in boxes):
                 boxes.append(box)
         # A crowded scene may end with fewer shapes than drawn lots for, but not with too few.
@@ -211,11 +217,11 @@ def _place_boxes(style: SceneStyle, generator: np.random.Generator) -> list[tupl
 
 
 def _random_box(style: SceneStyle, generator: np.random.Generator) -> tuple[int, int, int, int] | None:
-    side = style.side_px * _FINE
+    side = style.side_px * FINE
     long = generator.uniform(style.min_size, style.max_size)
     short = max(long / generator.uniform(1, style.max_stretch), style.min_size)
     width, height = (long, short) if generator.random() < 0.5 else (short, long)
-    w, h = max(round(width * side), _FINE), max(round(height * side), _FINE)
+    w, h = max(round(width * side), FINE), max(round(height * side), FINE)
     margin = round(max(style.min_gap, 0) * side)
     if min(side - w, side - h) < 2 * margin:
         return None
@@ -236,23 +242,45 @@ def _paint(
     box: tuple[int, int, int, int],
     generator: np.random.Generator,
 ) -> PlacedShape:
-    from PIL import ImageDraw
-
     colour = COLOURS[style.colours[category // len(style.shapes)]]
     shade = np.clip(np.array(colour) + generator.integers(-14, 15, 3), 0, 255).tolist()
+    covered = draw_outline(image, box, tuple(shade), style.shapes[category % len(style.shapes)])
+    pixels = (box[0] / FINE, box[1] / FINE, box[2] / FINE, box[3] / FINE)
+    return PlacedShape(category, pixels, covered)
+
+
+def draw_outline(
+    image: Image.Image,
+    box: tuple[int, int, int, int],
+    rgb: tuple[int, int, int],
+    outline: str | Image.Image,
+) -> float:
+    """Draw one filled outline.
+
+    Args:
+        image: RGB, drawn upon.
+        box: Its exact box, in quarter pixels.
+        rgb: Its colour.
+        outline: A name from `OUTLINES`, or a mask ("L") to be stretched over the box.
+
+    Returns:
+        The area that it covers, pixels squared.
+    """
+    from PIL import ImageDraw
+
     # The fine canvas starts on a whole pixel, so that averaging meets the image's own grid.
-    left, top = box[0] // _FINE, box[1] // _FINE
-    right, bottom = -(-box[2] // _FINE), -(-box[3] // _FINE)
-    canvas = Image.new("L", ((right - left) * _FINE, (bottom - top) * _FINE))
-    x, y = box[0] - left * _FINE, box[1] - top * _FINE
+    left, top = box[0] // FINE, box[1] // FINE
+    right, bottom = -(-box[2] // FINE), -(-box[3] // FINE)
+    canvas = Image.new("L", ((right - left) * FINE, (bottom - top) * FINE))
+    x, y = box[0] - left * FINE, box[1] - top * FINE
     last_x, last_y = box[2] - box[0] - 1, box[3] - box[1] - 1
-    corners = OUTLINES[style.shapes[category % len(style.shapes)]]
     pen = ImageDraw.Draw(canvas)
-    if corners:
-        pen.polygon([(x + round(u * last_x), y + round(v * last_y)) for u, v in corners], fill=255)
+    if isinstance(outline, Image.Image):
+        canvas.paste(outline.resize((last_x + 1, last_y + 1)), (x, y))
+    elif OUTLINES[outline]:
+        pen.polygon([(x + round(u * last_x), y + round(v * last_y)) for u, v in OUTLINES[outline]], fill=255)
     else:
         pen.ellipse((x, y, x + last_x, y + last_y), fill=255)
-    covered = np.count_nonzero(np.asarray(canvas)) / _FINE**2
-    image.paste(tuple(shade), (left, top), canvas.reduce(_FINE))
-    pixels = (box[0] / _FINE, box[1] / _FINE, box[2] / _FINE, box[3] / _FINE)
-    return PlacedShape(category, pixels, covered)
+    covered = np.count_nonzero(np.asarray(canvas)) / FINE**2
+    image.paste(rgb, (left, top), canvas.reduce(FINE))
+    return covered
