@@ -25,6 +25,7 @@ import numpy as np
 
 from paddle_ground.errors import ConfigError
 from paddle_ground.evaluate import DetectionMetrics, evaluate_detection
+from paddle_ground.evaluate.pairing import TruthEntries
 from paddle_ground.infer.engine import Engine
 from paddle_ground.infer.predict import Asking, answer_samples
 from paddle_ground.records import (
@@ -83,9 +84,10 @@ def read_validation_set(path: Path, number: int) -> ValidationSet:
 
 
 def _truth_of(samples: Sequence[Sample], truth: Truth) -> Truth:
-    names = {sample.images[0] for sample in samples if sample.images}
-    images = tuple(image for image in truth.images if image.file_name in names)
-    kept = {image.id for image in images}
+    entries = TruthEntries(truth.images)
+    found = [entries.find(sample.images[0], sample.prompt) for sample in samples if sample.images]
+    kept = {image.id for image in found if image is not None}
+    images = tuple(image for image in truth.images if image.id in kept)
     boxes = tuple(box for box in truth.annotations if box.image_id in kept)
     return Truth(images, boxes, truth.categories)
 

@@ -1,6 +1,7 @@
 """Bring the predictions and the truth of each image together, or refuse what doesn't belong together.
 
-Takes `Prediction`s and a `Truth`, gives one `ImageCase` an image of the truth. Knows no metric.
+Takes `Prediction`s and a `Truth`, gives one `ImageCase` an entry of the truth: an image, or one question
+about it where it has several. Knows no metric.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from paddle_ground.records import Category, Prediction, Region, Truth, TruthBox,
 
 @dataclass(frozen=True, slots=True)
 class ImageCase:
-    """All that is known about one image.
+    """All that is known about one entry of the truth.
 
     Attributes:
-        image_id: Of the truth.
+        image_id: The entry's id.
         truth: Its true boxes, by id, crowds included.
         regions: What was predicted, each with the category id of its name, or None for an unknown name.
         is_answered: Whether any prediction is about this image, be it an empty or failed one.
@@ -73,25 +74,26 @@ def pair_up(predictions: Sequence[Prediction], truth: Truth) -> tuple[ImageCase,
         truth: In any order.
 
     Returns:
-        One case an image of the truth, by image id, whatever the order of the records.
+        One case an entry of the truth, by its id, whatever the order of the records.
 
     Raises:
         EvaluationError: See `evaluate_detection`.
     """
-    images = _by_file_name(truth.images)
+    entries = TruthEntries(truth.images)
     names = CategoryNames(truth.categories)
     answers: dict[int, list[Prediction]] = {image.id: [] for image in truth.images}
-    for prediction in _checked(predictions, images):
-        answers[images[prediction.image].id].append(prediction)
+    for prediction, image in _checked(predictions, entries):
+        answers[image.id].append(prediction)
     boxes: dict[int, list[TruthBox]] = {image.id: [] for image in truth.images}
     for box in sorted(truth.annotations, key=lambda box: box.id):
         boxes[box.image_id].append(box)
+    meant = {image.id: _meant(boxes[image.id], truth.categories) for image in truth.images if image.phrase}
     return tuple(
         ImageCase(
             image_id=image_id,
             truth=tuple(boxes[image_id]),
             regions=tuple(
-                (names.find(region.label), region)
+                (meant[image_id] if image_id in meant else names.find(region.label), region)
                 for prediction in sorted(answers[image_id], key=lambda one: one.index)
                 for region in prediction.regions
             ),
@@ -101,25 +103,62 @@ def pair_up(predictions: Sequence[Prediction], truth: Truth) -> tuple[ImageCase,
     )
 
 
-def _by_file_name(images: Iterable[TruthImage]) -> dict[str, TruthImage]:
-    found: dict[str, TruthImage] = {}
-    for image in images:
-        if image.file_name in found:
-            raise EvaluationError(f"the truth names the image {image.file_name!r} twice; keep one entry")
-        found[image.file_name] = image
-    return found
+class TruthEntries:
+    """Finds the entry of the truth that a prediction is about.
+
+    Args:
+        images: The entries; an image may have several, told apart by their prompts.
+
+    Raises:
+        EvaluationError: Two entries can't be told apart.
+    """
+
+    def __init__(self, images: Iterable[TruthImage]) -> None:
+        self._by_key: dict[tuple[str, str], TruthImage] = {}
+        self._files: set[str] = set()
+        for image in images:
+            key = (image.file_name, image.prompt)
+            if key in self._by_key:
+                prompt = f" for the prompt {image.prompt!r}" if image.prompt else ""
+                raise EvaluationError(
+                    f"the truth names the image {image.file_name!r} twice{prompt}; keep one entry"
+                )
+            self._by_key[key] = image
+            self._files.add(image.file_name)
+
+    def find(self, file_name: str, prompt: str) -> TruthImage | None:
+        """Give the entry for this very prompt, else the one for any prompt; None if there is neither."""
+        return self._by_key.get((file_name, prompt)) or self._by_key.get((file_name, ""))
+
+    def knows(self, file_name: str) -> bool:
+        """Tell whether any entry is about this image."""
+        return file_name in self._files
 
 
-def _checked(predictions: Sequence[Prediction], images: dict[str, TruthImage]) -> Sequence[Prediction]:
-    strangers = [prediction.image for prediction in predictions if prediction.image not in images]
+def _meant(boxes: Sequence[TruthBox], categories: Sequence[Category]) -> int | None:
+    """Give the category that all answers to a phrase count as."""
+    if boxes:
+        return boxes[0].category_id
+    # Nothing is there: whatever is predicted is wrong, in AP too, which leaves unknown names out.
+    return categories[0].id if categories else None
+
+
+def _checked(predictions: Sequence[Prediction], entries: TruthEntries) -> list[tuple[Prediction, TruthImage]]:
+    strangers = [prediction.image for prediction in predictions if not entries.knows(prediction.image)]
     if strangers:
         raise EvaluationError(
             f"{len(strangers)} of {len(predictions)} predictions are of images that are not in the truth, "
             f"first {strangers[0]!r}; score them against the truth.json of the samples they were made from"
         )
+    found: list[tuple[Prediction, TruthImage]] = []
     seen: set[tuple[str, str]] = set()
     for prediction in predictions:
-        image = images[prediction.image]
+        image = entries.find(prediction.image, prediction.prompt)
+        if image is None:
+            raise EvaluationError(
+                f"{prediction.image}: no entry of the truth has the prompt {prediction.prompt!r}; "
+                "score predictions against the truth.json of the samples they were made from"
+            )
         # An image that could not be opened has no size: (0, 0).
         if prediction.status != "error" and tuple(prediction.size_wh) != tuple(image.size_wh):
             raise EvaluationError(
@@ -132,7 +171,8 @@ def _checked(predictions: Sequence[Prediction], images: dict[str, TruthImage]) -
                 "score one run's file at a time"
             )
         seen.add((prediction.image, prediction.prompt))
-    return predictions
+        found.append((prediction, image))
+    return found
 
 
 def _size(size_wh: tuple[int, int]) -> str:

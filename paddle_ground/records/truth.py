@@ -1,5 +1,7 @@
 """<stem>.truth.json: the exact pixel boxes of a samples file, as plain COCO instances JSON.
 
+Where an image is asked about several times, it has one entry a question, told apart by `prompt`.
+
 The integers of a sample are too coarse to score against; this file keeps the floats and the
 crowd flags, and any COCO tool can read it. Takes and gives that; knows no samples, no answers.
 """
@@ -20,20 +22,28 @@ from paddle_ground.errors import RecordError
 from paddle_ground.files import atomic_writer
 from paddle_ground.records.fields import BoxTuple, Fields, dump, read_object
 
+_AFTER_IDS = '"category_id"'
+
 
 @dataclass(frozen=True, slots=True)
 class TruthImage:
-    """One image.
+    """One image, or one question about it.
 
     Attributes:
         id: Unique in the file.
         file_name: The path that the sample's `images[0]` has too.
         size_wh: Width and height in pixels.
+        prompt: The sample's prompt, where the image has several samples; "" for an entry that any
+            prompt is about.
+        phrase: The phrase that was asked for, where the question is one; the entry's boxes are what
+            it means, whatever their class, and answers may call them what they like.
     """
 
     id: int
     file_name: str
     size_wh: tuple[int, int]
+    prompt: str = ""
+    phrase: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +156,17 @@ def truth_box_to_line(box: TruthBox) -> str:
     return dump(_box_to_coco(box))
 
 
+def number_image_line(line: str, image_id: int) -> str:
+    """Give an image's line another id."""
+    return f'{{"id": {image_id}{line[line.index(",") :]}'
+
+
+def number_box_line(line: str, box_id: int, image_id: int) -> str:
+    """Give an annotation's line another id and another image."""
+    # Far cheaper than reading and writing the line; no text of a user's stands before the category.
+    return f'{{"id": {box_id}, "image_id": {image_id}, {line[line.index(_AFTER_IDS) :]}'
+
+
 class TruthWriter:
     """Writes COCO instances JSON piece by piece, so that memory stays flat.
 
@@ -208,7 +229,12 @@ class TruthWriter:
 
 def _image_to_coco(image: TruthImage) -> dict[str, Any]:
     width, height = image.size_wh
-    return {"id": image.id, "file_name": image.file_name, "width": width, "height": height}
+    document = {"id": image.id, "file_name": image.file_name, "width": width, "height": height}
+    if image.prompt:
+        document["prompt"] = image.prompt
+    if image.phrase:
+        document["phrase"] = image.phrase
+    return document
 
 
 def _box_to_coco(box: TruthBox) -> dict[str, Any]:
@@ -227,7 +253,8 @@ def _image_from_coco(item: Fields) -> TruthImage:
     size_wh = (item.integer("width"), item.integer("height"))
     if min(size_wh) < 1:
         raise RecordError(f"{item.where}: size {size_wh[0]} x {size_wh[1]}; expected 1 x 1 or more")
-    return TruthImage(item.integer("id"), item.text("file_name"), size_wh)
+    prompt, phrase = item.text("prompt", ""), item.text("phrase", "")
+    return TruthImage(item.integer("id"), item.text("file_name"), size_wh, prompt, phrase)
 
 
 def _category_from_coco(item: Fields) -> Category:

@@ -67,11 +67,11 @@ def draw_predictions(
     output = Path(output_dir)
     pictures: list[Path] = []
     scenes: list[Scene] = []
-    for prediction in chosen:
+    for prediction, truth_regions in chosen:
         path = resolve_image(truth_path, prediction.image)
         scene = Scene(
             image=_read_image(path),
-            truth=known[prediction.image],
+            truth=truth_regions,
             predicted=prediction.regions,
             name=_caption(prediction),
         )
@@ -107,18 +107,19 @@ def draw_grounding(
 def _chosen(
     predictions_path: str | os.PathLike[str],
     truth_path: str | os.PathLike[str],
-    known: dict[str, tuple[Region, ...]],
+    known: dict[tuple[str, str], tuple[Region, ...]],
     limit: int | None,
-) -> Sequence[Prediction]:
-    chosen: list[Prediction] = []
+) -> Sequence[tuple[Prediction, tuple[Region, ...]]]:
+    chosen: list[tuple[Prediction, tuple[Region, ...]]] = []
     strangers = 0
     for prediction in read_predictions(predictions_path):
         if limit is not None and len(chosen) >= limit:
             break
-        if prediction.image in known:
-            chosen.append(prediction)
-        else:
+        regions = known.get((prediction.image, prediction.prompt), known.get((prediction.image, "")))
+        if regions is None:
             strangers += 1
+        else:
+            chosen.append((prediction, regions))
     where = f"{os.fspath(predictions_path)} and {os.fspath(truth_path)}"
     if not chosen:
         raise DataError(f"{where}: no image in common; use the truth.json of the samples that were predicted")
@@ -127,13 +128,14 @@ def _chosen(
     return chosen
 
 
-def _truth_regions(truth: Truth) -> dict[str, tuple[Region, ...]]:
+def _truth_regions(truth: Truth) -> dict[tuple[str, str], tuple[Region, ...]]:
+    """Give the regions of each entry by image and prompt, "" for an entry that any prompt is about."""
     names = {category.id: category.name for category in truth.categories}
     by_image: dict[int, list[Region]] = {image.id: [] for image in truth.images}
     for box in truth.annotations:
         label = names[box.category_id] + (CROWD_SUFFIX if box.is_crowd else "")
         by_image[box.image_id].append(Region(label, box.box_xyxy_px))
-    return {image.file_name: tuple(by_image[image.id]) for image in truth.images}
+    return {(image.file_name, image.prompt): tuple(by_image[image.id]) for image in truth.images}
 
 
 def _caption(prediction: Prediction) -> str:

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from paddle_ground.errors import RecordError
-from paddle_ground.records import Category, Truth, TruthBox, TruthImage, read_truth, write_truth
+from paddle_ground.records import (
+    Category,
+    Truth,
+    TruthBox,
+    TruthImage,
+    number_box_line,
+    number_image_line,
+    read_truth,
+    truth_box_to_line,
+    truth_image_to_line,
+    write_truth,
+)
 
 TRUTH = Truth(
     images=(TruthImage(9, "images/000000000009.jpg", (640, 480)), TruthImage(10, "images/b.png", (32, 16))),
@@ -81,3 +93,19 @@ def test_wrong_truth_is_named(tmp_path, change, message):
     with pytest.raises(RecordError, match=message) as caught:
         read_truth(path)
     assert str(caught.value).startswith(str(path))
+
+
+def test_prompt_and_phrase_are_written_where_they_are_set(tmp_path):
+    images = (TruthImage(1, "a.png", (4, 3)), TruthImage(2, "a.png", (4, 3), 'find "it"', "it"))
+    write_truth(tmp_path / "x.truth.json", Truth(images, (), ()))
+    assert read_truth(tmp_path / "x.truth.json").images == images
+    document = json.loads((tmp_path / "x.truth.json").read_text())
+    assert document["images"][0].keys() == {"id", "file_name", "width", "height"}
+    assert document["images"][1] | {"prompt": 'find "it"', "phrase": "it"} == document["images"][1]
+
+
+def test_lines_are_numbered_anew():
+    image = TruthImage(17, 'images/"category_id", {.png', (4, 3), "p", "q")
+    box = TruthBox(5, 17, 2, (1.0, 1.0, 2.0, 3.0), 2.0, True)
+    assert number_image_line(truth_image_to_line(image), 3) == truth_image_to_line(replace(image, id=3))
+    assert number_box_line(truth_box_to_line(box), 9, 3) == truth_box_to_line(replace(box, id=9, image_id=3))
