@@ -22,6 +22,7 @@ from typing import Literal
 
 from paddle_ground._answers_found import AnswerFormat, Candidate, Repair
 from paddle_ground._answers_json import BOX_KEY, LABEL_KEY
+from paddle_ground._answers_marks import MarkedText, fill_marks, take_marks
 from paddle_ground._answers_scan import answer_body, scan
 from paddle_ground._answers_script import SCRIPT_LABEL, AnswerScript, answer_script
 from paddle_ground.errors import AnswerError
@@ -32,15 +33,18 @@ __all__ = [
     "AnswerPoint",
     "AnswerRegion",
     "AnswerScript",
+    "MarkedText",
     "ParsedAnswer",
     "Repair",
     "Status",
     "Target",
     "answer_format",
     "answer_script",
+    "fill_marks",
     "parse",
     "render",
     "render_target",
+    "take_marks",
 ]
 
 Status = Literal["ok", "repaired", "failed"]
