@@ -12,6 +12,7 @@ and must be trained in that order: in one epoch, and not shuffled by the trainer
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -92,6 +93,8 @@ class Curriculum:
             return None
         near = _around(box, self._options.context, picture.size_wh)
         window = _between(near, picture.size_wh, t)
+        if window == (0, 0, *picture.size_wh):
+            window = _inset(box, picture.size_wh, t)
         view = replace(picture, suffix=f"{picture.suffix}_c{part + 1}", part=part)
         view = view.through(window, (window[2] - window[0], window[3] - window[1]), self._visibility)
         return None if picture.row.referrals and not view.row.referrals else view
@@ -134,7 +137,14 @@ def _between(near: FloatArray, size_wh: SizeWh, t: float) -> Window:
     mixed = (1 - t) * near + t * whole
     # Outwards to whole pixels, so that the object stays whole.
     window = [*np.floor(mixed[:2]).astype(int).tolist(), *np.ceil(mixed[2:]).astype(int).tolist()]
-    if window == [0, 0, *size_wh]:
-        inset = [int(side * _INSET * (1 - t)) for side in size_wh]
-        window = [inset[0], inset[1], size_wh[0] - inset[0], size_wh[1] - inset[1]]
     return window[0], window[1], window[2], window[3]
+
+
+def _inset(box_xyxy_px: FloatArray, size_wh: SizeWh, t: float) -> Window:
+    """Give nearly the whole image, so that no two parts show the same; cut into the object only at need."""
+    width, height = size_wh
+    most = [math.ceil(side * _INSET * (1 - t)) for side in (width, height, width, height)]
+    x_min, y_min, x_max, y_max = (int(number) for number in box_xyxy_px)
+    free = [min(pair) for pair in zip(most, (x_min, y_min, width - x_max, height - y_max), strict=True)]
+    left, top, right, bottom = free if any(free) else most
+    return left, top, width - right, height - bottom

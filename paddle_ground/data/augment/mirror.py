@@ -168,7 +168,12 @@ def _judge_left(before: list[str], after: list[str]) -> _Verdict:
         before and after in (["behind"], ["over"], ["alone"], ["unattended"])
     ):
         return "keep"
-    if _VERBS_BEFORE_LEFT.intersection(before[-1:]) or (before and _LEFT_REMAINS.intersection(after[:1])):
+    remains = not after and not {"only", "nothing", "much"}.isdisjoint(before)
+    if (
+        remains
+        or _VERBS_BEFORE_LEFT.intersection(before[-1:])
+        or (before and _LEFT_REMAINS.intersection(after[:1]))
+    ):
         return "drop"
     return "swap"
 

@@ -26,13 +26,13 @@ _HAN_PLACES = re.compile(
 )
 
 _COLOURS = frozenset(
-    "red green blue yellow purple orange cyan pink brown black white gray grey violet magenta turquoise teal"
-    " beige tan maroon navy olive lime gold golden silver khaki lavender indigo crimson scarlet ivory peach"
-    " coral blonde blond brunette redhead ginger pale dark light bright colored coloured colorful colourful"
-    " color colour colors colours multicolored multicoloured reddish greenish bluish yellowish brownish"
-    " whitish blackish grayish greyish pinkish tinted ripe unripe rotten rusty".split()
+    "red reds green blue yellow purple orange cyan pink brown black white gray grey violet magenta turquoise"
+    " teal beige tan maroon navy olive lime gold golden silver khaki lavender indigo crimson scarlet ivory"
+    " peach coral blonde blond brunette redhead ginger pale dark light bright colored coloured colorful"
+    " colourful color colour colors colours multicolored multicoloured reddish greenish bluish yellowish"
+    " brownish whitish blackish grayish greyish pinkish tinted ripe unripe rotten rusty".split()
 )
-_COLOUR_ENDS = re.compile(r"(red|green|blue|yellow|purple|orange|pink|brown|black|white|gr[ae]y)(s|ish|y)?$")
+_COLOUR_ENDS = re.compile(r"(green|blue|yellow|purple|orange|pink|brown|black|white|gr[ae]y)(s|ish|y)?$")
 _HAN_COLOURS = re.compile(r"[红紅橙黄黃绿綠青蓝藍紫粉棕褐灰黑白金银銀彩色深浅淺]")
 
 
