@@ -173,7 +173,7 @@ def ask(
     size_wh: tuple[int, int],
     generator: np.random.Generator,
     words: Words,
-    kind: str | None = None,
+    kind: str,
 ) -> Question:
     """Ask one question.
 
@@ -182,13 +182,9 @@ def ask(
         size_wh: Of the picture, pixels.
         generator: Where every random number comes from.
         words: The language.
-        kind: A name in `ASKERS`; None draws one. Where the picture allows no such question, things are
-            asked for by name.
+        kind: A name in `ASKERS`. Where the picture allows no such question, things are asked for by name.
     """
     scene = _Scene(things, size_wh, generator, words)
-    if kind is None:
-        shares = np.array([share for share, _ in ASKERS.values()])
-        kind = list(ASKERS)[int(generator.choice(len(shares), p=shares / shares.sum()))]
     for _ in range(4):
         asked = ASKERS[kind][1](scene)
         if asked is not None:

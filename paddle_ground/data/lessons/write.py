@@ -70,6 +70,24 @@ class LessonsReport:
 
 
 @dataclass(frozen=True, slots=True)
+class _Course:
+    """What all lessons share; see `write_lessons`."""
+
+    root: Path
+    most: int
+    turns: int
+    seed: int
+    kinds: tuple[str, ...]
+    step: int
+    fmt: AnswerFormat
+
+    def settings(self) -> dict[str, str]:
+        """Give what the meta file records."""
+        numbers = {"seed": self.seed, "most_things": self.most, "turns": self.turns, "step": self.step}
+        return {**{name: str(value) for name, value in numbers.items()}, "kinds": ",".join(self.kinds)}
+
+
+@dataclass(frozen=True, slots=True)
 class _Lesson:
     """One picture's sample, and for validation its size and boxes."""
 
@@ -86,6 +104,8 @@ def write_lessons(
     most_things: int = 4,
     turns: int = 6,
     seed: int = 0,
+    kinds: Sequence[str] = tuple(ASKERS),
+    step: int = 10,
     answer_format: AnswerFormat = AnswerFormat.TOKENS,
 ) -> LessonsReport:
     """Write lessons.
@@ -97,6 +117,9 @@ def write_lessons(
         most_things: How many things a picture holds at most.
         turns: Questions a picture, in training.
         seed: Of everything.
+        kinds: Names in `questions.ASKERS`: what is asked.
+        step: Answers are rounded to so many thousandths. A picture of 128 pixels says nothing about
+            single ones, and a digit that nobody can know is noise in every gradient.
         answer_format: Of the answers.
 
     Raises:
@@ -106,7 +129,11 @@ def write_lessons(
     if min(train_images, val_images, most_things, turns) < 1:
         raise ConfigError("lessons: train_images, val_images, most_things and turns must be 1 or more")
     root = Path(out_dir)
-    make = partial(_lessons, root, most_things, turns, seed, answer_format)
+    unknown = sorted(set(kinds) - set(ASKERS))
+    if unknown or not kinds:
+        raise ConfigError(f"lessons: unknown kinds {unknown}; expected some of {', '.join(ASKERS)}")
+    course = _Course(root, most_things, turns, seed, tuple(kinds), step, answer_format)
+    make = partial(_lessons, course)
     with ProcessPoolExecutor() as pool:
         train = [one for part in pool.map(make, *_jobs("train", train_images)) for one in part]
         val = [one for part in pool.map(make, *_jobs("val", val_images)) for one in part]
@@ -122,7 +149,7 @@ def write_lessons(
             class_names=(),
             counts={"kept": len(lessons)},
             samples_sha256=sha256_file(path),
-            settings={"seed": str(seed), "most_things": str(most_things), "turns": str(turns)},
+            settings=course.settings(),
         )
         write_meta(meta_path(path), meta)
     write_truth(truth_path(root / "val.jsonl"), _truth(val))
@@ -135,36 +162,35 @@ def _jobs(split: str, images: int) -> tuple[Sequence[str], Sequence[range]]:
     return [split] * len(parts), parts
 
 
-def _lessons(
-    root: Path, most: int, turns: int, seed: int, fmt: AnswerFormat, split: str, numbers: range
-) -> list[_Lesson]:
-    folder = root / "images" / f"{split}-{numbers.start // 10_000:03d}"
+def _lessons(course: _Course, split: str, numbers: range) -> list[_Lesson]:
+    folder = course.root / "images" / f"{split}-{numbers.start // 10_000:03d}"
     folder.mkdir(parents=True, exist_ok=True)
-    return [_lesson(root, folder, most, turns, seed, fmt, split, number) for number in numbers]
+    return [_lesson(course, folder, split, number) for number in numbers]
 
 
-def _lesson(
-    root: Path, folder: Path, most: int, turns: int, seed: int, fmt: AnswerFormat, split: str, number: int
-) -> _Lesson:
-    generator = np.random.default_rng([seed, number + (_VAL_SEED if split == "val" else 0)])
+def _lesson(course: _Course, folder: Path, split: str, number: int) -> _Lesson:
+    generator = np.random.default_rng([course.seed, number + (_VAL_SEED if split == "val" else 0)])
     if split == "val":
-        image, things, questions = _test(generator, most, list(ASKERS)[number % len(ASKERS)])
+        kind = course.kinds[number % len(course.kinds)]
+        image, things, questions = _test(generator, course.most, kind)
     else:
-        image, things = draw_things(generator, most)
-        # With more turns than things the boxes repeat, and an answer can be copied from the one before.
-        questions = list(_questions(things, image.size, generator, min(turns, len(things) + 1)))
+        image, things = draw_things(generator, course.most)
+        questions = list(_questions(things, image.size, generator, course))
     path = folder / f"{number:06d}.jpg"
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=92)
     path.write_bytes(buffer.getvalue())
-    targets = [_target(question, things, image.size, fmt) for question in questions]
+    targets = [_target(question, things, image.size, course) for question in questions]
     messages: list[Message] = []
     for question, target in zip(questions, targets, strict=True):
         mark = "" if messages else IMAGE_MARK
-        messages += [Message("user", mark + _prompt(question, fmt)), Message("assistant", target.content)]
+        messages += [
+            Message("user", mark + _prompt(question, course.fmt)),
+            Message("assistant", target.content),
+        ]
     sample = Sample(
         tuple(messages),
-        (path.relative_to(root).as_posix(),),
+        (path.relative_to(course.root).as_posix(),),
         tuple(ref for target in targets for ref in target.refs),
         tuple(box for target in targets for box in target.boxes),
     )
@@ -185,11 +211,14 @@ def _test(
 
 
 def _questions(
-    things: Sequence[Thing], size_wh: tuple[int, int], generator: np.random.Generator, number: int
+    things: Sequence[Thing], size_wh: tuple[int, int], generator: np.random.Generator, course: _Course
 ) -> Iterator[Question]:
     asked: set[Question] = set()
-    for _ in range(number):
-        question = ask(things, size_wh, generator, _words(generator))
+    shares = np.array([ASKERS[kind][0] for kind in course.kinds])
+    # With more turns than things the boxes repeat, and an answer can be copied from the one before.
+    for _ in range(min(course.turns, len(things) + 1)):
+        kind = course.kinds[int(generator.choice(len(shares), p=shares / shares.sum()))]
+        question = ask(things, size_wh, generator, _words(generator), kind)
         if question not in asked:
             asked.add(question)
             yield question
@@ -206,15 +235,14 @@ def _prompt(question: Question, fmt: AnswerFormat) -> str:
     return detect_classes(question.names, fmt, lang) if question.names else DETECT_ALL
 
 
-def _target(
-    question: Question, things: Sequence[Thing], size_wh: tuple[int, int], fmt: AnswerFormat
-) -> Target:
-    boxes = RELATIVE_1000.encode([things[place].box_xyxy_px for _, place in question.answer], size_wh)
+def _target(question: Question, things: Sequence[Thing], size_wh: tuple[int, int], course: _Course) -> Target:
+    exact = RELATIVE_1000.encode([things[place].box_xyxy_px for _, place in question.answer], size_wh)
+    boxes = (exact + course.step // 2) // course.step * course.step
     named = sorted(
         zip(boxes.tolist(), (label for label, _ in question.answer), strict=True),
         key=lambda pair: (pair[0][1], pair[0][0], pair[0][3], pair[0][2], pair[1]),
     )
-    return render_target([AnswerRegion(label, tuple(box)) for box, label in named], fmt)
+    return render_target([AnswerRegion(label, tuple(box)) for box, label in named], course.fmt)
 
 
 def _truth(lessons: Sequence[_Lesson]) -> Truth:
