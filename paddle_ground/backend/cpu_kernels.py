@@ -105,6 +105,12 @@ def text_attention_forward(
     **kwargs: Any,
 ) -> tuple[paddle.Tensor, None]:
     """Do what `Qwen3VLTextAttention.forward` does, heads first and without strided copies."""
+    if self.sequence_parallel:  # rows of all samples in one axis, and split over processes
+        stock: tuple[paddle.Tensor, None] = self._stock_forward(
+            hidden_states, attention_mask, position_ids, past_key_values, output_attentions, use_cache,
+            position_embeddings, attn_mask_startend_row_indices, **kwargs,
+        )  # fmt: skip
+        return stock
     batch, length, _ = hidden_states.shape
     groups, width = self.num_key_value_groups, self.head_dim
     # Each key head's row of the fused projection holds its queries, its key and its value.
@@ -192,6 +198,9 @@ def deepstack_process(
     self: Any, hidden_states: paddle.Tensor, visual_pos_masks: paddle.Tensor, visual_embeds: paddle.Tensor
 ) -> paddle.Tensor:
     """Add one level of visual features at the image tokens, by flat index."""
+    if self.config.sequence_parallel:
+        stock: paddle.Tensor = self._stock__deepstack_process(hidden_states, visual_pos_masks, visual_embeds)
+        return stock
     shape = hidden_states.shape
     index = _flat_index(visual_pos_masks)
     flat = hidden_states.reshape([-1, shape[-1]])

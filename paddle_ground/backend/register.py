@@ -54,20 +54,23 @@ def prepare_process(args: dict[str, Any]) -> None:
             "set grounding.implementation: native, or leave the key out"
         )
 
-    from paddle_ground.backend import mends
+    from paddle_ground.backend import mends, recompute, tensor_parallel
 
     if implementation == "native":
         mends.use_native_qwen3_vl()
     mends.define_absent_fleet_names()
     mends.init_fleet_once()
+    recompute.accept_row_indices_in_vision_recompute()
+    tensor_parallel.apply(args)
     mends.apply_image_limits(settings)
     if on_cpu:
-        from paddle_ground.backend import contiguous, cpu_kernels, cpu_runtime, data_path
+        from paddle_ground.backend import contiguous, cpu_kernels, cpu_runtime, data_path, gloo
 
         threads = cpu_runtime.tune()
         cpu_kernels.apply()
         contiguous.use_contiguous_kernels_in_training()
         data_path.apply()
+        gloo.apply()
         logger.info(f"paddle_ground: CPU kernels are in place, {threads} threads a process")
     mends.write_grounding_beside_checkpoints(settings, args)
 
