@@ -43,11 +43,13 @@ class ChunkFacts:
         boxes: Shape (rows,): how many boxes each row states.
         usable_boxes: Shape (rows,): how many boxes can become part of an answer: finite, with an
             area, and no crowd.
+        groups: Of each row what `SourceRow.group` will say; None where rows have no groups.
     """
 
     image_ids: IntArray
     boxes: IntArray
     usable_boxes: IntArray
+    groups: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
