@@ -52,7 +52,8 @@ class TextDecoder:
     """Runs a model's decoder layers over new tokens.
 
     Args:
-        model: PaddleFormers' native Qwen3-VL, in evaluation mode, whole (no tensor-parallel share).
+        model: PaddleFormers' native Qwen3-VL, in evaluation mode; whole, or this process's share of a
+            tensor-parallel one, of which every process then reads the same tokens in step.
 
     Attributes:
         cache: What the rows have read so far.
@@ -63,6 +64,7 @@ class TextDecoder:
         attention = text.layers[0].self_attn
         self.cache = KeyValueCache(int(attention.num_key_value_heads))
         self._text, self._embedding = text, text.embed_tokens.weight
+        self._embed = _embedding(text.embed_tokens)
         self._layers = [_Layer(layer) for layer in text.layers]
         self._norm, self._epsilon = text.norm.weight, float(text.norm.variance_epsilon)
         self._key_heads, self._width = int(attention.num_key_value_heads), int(attention.head_dim)
@@ -86,7 +88,7 @@ class TextDecoder:
         self.cache.make_room(counts)
         shared = self._prepare(counts, positions)
         tokens = paddle.to_tensor(np.concatenate([np.asarray(chunk, np.int64) for chunk in chunks]))
-        hidden = _C_ops.gather(self._embedding, tokens, 0)
+        hidden = self._embed(tokens)
         for index, layer in enumerate(self._layers):
             hidden = self._layer(index, layer, hidden, shared)
         self.cache.used = self.cache.used + counts
@@ -201,8 +203,16 @@ class _Layer:
         self.gate_up, self.down = _linear(getattr(mlp, mlp.gate_up_proj_name)), _linear(mlp.down_proj)
 
 
+def _embedding(layer: Any) -> Any:
+    """Give a whole table as one kernel call; one that is split over processes as it is."""
+    if type(layer) is not paddle.nn.Embedding:
+        return layer
+    weight = layer.weight
+    return lambda tokens: _C_ops.gather(weight, tokens, 0)
+
+
 def _linear(layer: Any) -> Any:
-    """Give a plain projection as one kernel call; others (an adapter, say) as they are."""
+    """Give a plain projection as one kernel call; others (an adapter, say, or a split one) as they are."""
     if type(layer) is not paddle.nn.Linear or layer.bias is not None:
         return layer
     weight = layer.weight

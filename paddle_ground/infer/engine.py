@@ -230,7 +230,8 @@ class Engine:
 
     def _choose(self, hidden: Any, rows: Sequence[Row]) -> None:
         """Let every row write its next tokens, given (B, 1, hidden)."""
-        logits = self._model.lm_head(hidden)[:, 0, :].astype("float32")
+        # Of a tensor-parallel model each process holds a part of the vocabulary; all of them need it whole.
+        logits = self._model.lm_head(hidden, tensor_parallel_output=False)[:, 0, :].astype("float32")
         if any(row.takes_likeliest for row in rows):
             tokens, logprobs = likeliest(logits)
         host = None if all(row.takes_likeliest for row in rows) else logits.numpy()
