@@ -44,6 +44,14 @@ class Fields:
         """Tell whether the field is there and not null."""
         return self._value.get(name) is not None
 
+    def names(self) -> tuple[str, ...]:
+        """Give the names of all fields."""
+        return tuple(self._value)
+
+    def value(self, name: str) -> Any:
+        """Give the field as the parser gave it, or None."""
+        return self._value.get(name)
+
     def text(self, name: str, default: str | None = None) -> str:
         """Read a string."""
         value = self._get(name, default)

@@ -15,7 +15,12 @@ from paddle_ground.data.layout import BoxLayout
 from paddle_ground.data.source import Source
 
 # In the order in which they are asked: what names itself without doubt comes first.
-_MODULES: tuple[str, ...] = ("coco_parquet",)
+_MODULES: tuple[str, ...] = (
+    "coco_parquet",
+    "swift",
+    "llamafactory",
+    "qwen_finetune",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +32,19 @@ class ReaderOptions:
         layout: How its boxes are written, where the user said so.
         split_map: Output split ("train", "val" or "none") by source split, where it differs from the usual.
         name: The data set's name for the meta file; None: the folder's name.
+        box_units: Of boxes that stand in the text of answers, where the numbers don't tell: "pixels" or
+            "relative_1000".
+        frames: How many frames of an episode a question is asked about, of a set of frames.
+        frame_max_side: Frames whose longer side has more pixels are made smaller; None to leave them.
     """
 
     classes: tuple[str, ...] | None = None
     layout: BoxLayout | None = None
     split_map: Mapping[str, str] | None = None
     name: str | None = None
+    box_units: str | None = None
+    frames: int = 8
+    frame_max_side: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

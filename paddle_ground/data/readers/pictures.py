@@ -1,0 +1,120 @@
+"""The images that a data set's rows name: found below its root, read whole.
+
+Takes the root and the names as written, gives files and bytes. What people write is relative to many
+places (the annotation file, the folder above, an image folder that only a config knows), so the
+places are tried on the first images and kept in the order of their hits. Leaves no root.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path, PurePosixPath
+
+from paddle_ground.data.headers import read_header
+from paddle_ground.data.readers.inside import find_inside, read_inside
+from paddle_ground.errors import DataError
+
+_MAX_FOLDERS = 64
+_TRIED = 24  # Images that are looked for in all places.
+
+
+class Pictures:
+    """A data set's images.
+
+    Args:
+        root: The data set's folder, which nothing may leave.
+        first: Folders inside it to look in before others, such as the annotation file's.
+    """
+
+    def __init__(self, root: Path, first: Iterable[Path] = ()) -> None:
+        self._root = root
+        self._real_root = root.resolve()
+        named = [*first, root, root / "images", root / "data"]
+        inner = [folder for pattern in ("*", "*/*") for folder in sorted(root.glob(pattern))]
+        below = [folder for folder in inner if folder.is_dir() and not folder.is_symlink()]
+        self._folders = list(dict.fromkeys([*named, *below[:_MAX_FOLDERS]]))
+        self._dropped = 0  # Leading folders of a name that are not there.
+        self.notes: tuple[str, ...] = ()
+
+    def settle(self, names: Iterable[str]) -> None:
+        """Find out on a few images where they are.
+
+        Args:
+            names: Of the first images, as written.
+        """
+        tried = list(dict.fromkeys(names))[:_TRIED]
+        deepest = max((len(PurePosixPath(self._local(name)).parts) for name in tried), default=1)
+        for dropped in range(deepest):
+            hits = {
+                folder: sum(self._is_in(folder, name, dropped) for name in tried) for folder in self._folders
+            }
+            if any(hits.values()):
+                self._dropped = dropped
+                self._folders.sort(key=lambda folder: -hits[folder])
+                if dropped:
+                    lost = "/".join(PurePosixPath(self._local(tried[0])).parts[:dropped])
+                    self.notes = (f"images: found without the {lost}/ that their paths begin with",)
+                return
+
+    def find(self, named: str, where: str) -> Path:
+        """Find an image.
+
+        Args:
+            named: As the row writes it; an absolute path counts if it leads into the root.
+            where: `file:line`, to open a message.
+
+        Raises:
+            DataError: It leads out of the root, or is not there.
+        """
+        if named.startswith(("http://", "https://", "data:", "file:")):
+            raise DataError(
+                f"{where}: the image {named[:60]!r} is not a file here; fetch it into {self._root.name}"
+            )
+        return find_inside(self._root, self._cut(self._local(named), self._dropped), self._folders, where)
+
+    def read(self, named: str, where: str) -> bytes:
+        """Read an image file whole; see `find`."""
+        return read_inside(self.find(named, where), where)
+
+    def reader(self, named: str, where: str) -> Callable[[], bytes]:
+        """Give a function that reads an image file whole; see `find`."""
+        return lambda: self.read(named, where)
+
+    def size_wh(self, named: str, where: str) -> tuple[int, int] | None:
+        """Give an image's width and height, or None where there is no readable image."""
+        try:
+            return read_header(self.read(named, where)).size_wh
+        except DataError:
+            return None
+
+    def stamp(self, named: str) -> str:
+        """Give what tells an image from another one under its name, without reading it."""
+        try:
+            return str(self.find(named, "").stat().st_size)
+        except (DataError, OSError):
+            return "missing"
+
+    def _local(self, named: str) -> str:
+        """Give an absolute path that leads into the root as one relative to it."""
+        slashed = named.replace("\\", "/")
+        if os.path.isabs(slashed):
+            normal = os.path.normpath(slashed)
+            for root in (os.path.abspath(self._root), str(self._real_root)):
+                if normal.startswith(root + os.sep):
+                    return normal[len(root) + 1 :]
+        return slashed
+
+    def _cut(self, local: str, dropped: int) -> str:
+        parts = local.split("/")
+        # One that leads out is not made to lead in: it is left as it is, and refused.
+        if os.path.isabs(local) or os.pardir in parts or len(parts) <= dropped:
+            return local
+        return "/".join(parts[dropped:]) if dropped else local
+
+    def _is_in(self, folder: Path, name: str, dropped: int) -> bool:
+        try:
+            find_inside(self._root, self._cut(self._local(name), dropped), (folder,), "")
+        except DataError:
+            return False
+        return True
