@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
-from paddle_ground.data.augment.picture import Picture, Pixels
+from paddle_ground.data.augment.picture import Picture
 from paddle_ground.data.augment.rows import SizeWh, Visibility, Window, side_by_side
 
 NEIGHBOURS = 3
@@ -38,9 +38,8 @@ def mosaic(
     """
     if len(others) < NEIGHBOURS or min(picture.size_wh) < _LEAST_SIDE_PX or picture.row.referrals:
         return None
-    # A neighbour is decoded for this one picture only: four stay in memory, not all that were seen.
     drawn = [others[i] for i in generator.choice(len(others), NEIGHBOURS, replace=False)]
-    four = [picture, *(replace(other, pixels=Pixels(data=other.pixels.data)) for other in drawn)]
+    four = [picture, *(replace(other, pixels=other.pixels.fleeting()) for other in drawn)]
     order = generator.permutation(len(four))
     width, height = picture.size_wh
     cross = [round(side * generator.uniform(*_CROSS)) for side in (width, height)]

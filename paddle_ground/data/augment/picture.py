@@ -58,6 +58,14 @@ class Pixels:
         """Give pixels that are written as these are."""
         return Pixels(image=image, lossless=self.lossless)
 
+    def kept(self, with_image: bool) -> Pixels:
+        """Give the same for later: bytes of its own, and the pixels only if they are wanted too."""
+        return Pixels(bytes(self.data), self.image if with_image else None, self.lossless)
+
+    def fleeting(self) -> Pixels:
+        """Give the same for now: pixels that have yet to be decoded are not remembered here."""
+        return Pixels(self._data, self._image, self.lossless)
+
 
 def decode(data: ImageBytes) -> tuple[Image.Image, bool]:
     """Decode an image file's first frame.

@@ -18,13 +18,14 @@ from paddle_ground.data.augment.degrade import blur, save_small
 from paddle_ground.data.augment.flip import flip
 from paddle_ground.data.augment.mirror import mirror_classes
 from paddle_ground.data.augment.mosaic import mosaic
-from paddle_ground.data.augment.picture import Picture, Pixels
+from paddle_ground.data.augment.picture import Picture
 from paddle_ground.data.augment.rows import Visibility
 from paddle_ground.data.augment.scale import scale
 from paddle_ground.data.augment.words import speaks_of_colour
 from paddle_ground.errors import ConfigError
 
 _REMEMBERED = 8  # How many pictures a mosaic may take its neighbours from.
+_KEPT_PIXELS = 1_000_000  # Three megabytes each.
 _BLUR_RADIUS_PX = (0.5, 1.5)
 _SMALL_QUALITY = (30, 75)
 
@@ -124,8 +125,9 @@ class Augmentation:
             copy = replace(picture, suffix=f"{picture.suffix}_a{number}")
             yield self._altered(copy, copy.generator("augment"))
         if self._options.mosaic and not picture.row.referrals:
-            file = Pixels(data=bytes(picture.pixels.data))
-            self._seen.append(replace(picture, pixels=file))
+            # Small ones stay decoded, which halves the time; large ones would fill the memory.
+            is_small = picture.size_wh[0] * picture.size_wh[1] <= _KEPT_PIXELS
+            self._seen.append(replace(picture, pixels=picture.pixels.kept(is_small)))
 
     def _altered(self, picture: Picture, generator: np.random.Generator) -> Picture:
         reshaped = self._reshaped(picture, generator)
