@@ -7,6 +7,7 @@ compute the same numbers as those of a GPU. Applied on a CPU only, once a proces
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -24,7 +25,12 @@ _ON_CALC_STREAM = "_on_calc_stream"
 
 
 def apply() -> None:
-    """Put every mend of this file in place. Calling it again changes nothing."""
+    """Put every mend of this file in place, before any group is made. Calling it again changes nothing.
+
+    Symptom of a run that the launcher was not told to be a CPU's: `AssertionError: Call
+    paddle.distributed.init_parallel_env first`.
+    """
+    os.environ.setdefault("PADDLE_DISTRI_BACKEND", "gloo")
     gloo_groups.apply()
     keep_tensors_where_they_are()
     block_instead_of_streaming()

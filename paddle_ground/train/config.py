@@ -51,7 +51,9 @@ class TrainConfig:
 
     def processes(self) -> int:
         """Give how many processes the parallel degrees need at least."""
-        degrees = ("tensor_model_parallel_size", "pipeline_model_parallel_size", "sharding_parallel_size")
+        degrees = ["tensor_model_parallel_size", "pipeline_model_parallel_size", "sep_parallel_size"]
+        if self.values.get("sharding"):  # without it, PaddleFormers ignores the degree
+            degrees.append("sharding_parallel_size")
         count = 1
         for name in degrees:
             count *= max(1, int(self.values.get(name) or 1))

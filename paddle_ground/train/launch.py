@@ -25,12 +25,11 @@ from paddle_ground.errors import TrainError
 from paddle_ground.train.config import TrainConfig, load_config
 from paddle_ground.train.data_check import sample_problems
 from paddle_ground.train.run_folder import write_run_folder
+from paddle_ground.train.workers import WorkerLogs, last_error, process_count
 
 PLUGIN = Path(__file__).resolve().parent.parent / "backend" / "plugin.py"
 _STEP = re.compile(r"(?<!eval_)\bloss: ([-+.\deE]+|nan|inf),.*?global_step: (\d+)")
 _EVAL = re.compile(r"eval_loss: ([-+.\deE]+|nan|inf)")
-
-_ERROR_LINE = re.compile(r"[\w.]*(Error|Exception|Interrupt)\b")
 _LEFT_OUT = re.compile(r"\[SKIP\]|another piece of data will be randomly selected")
 # Upstream symptom: when the loader's thread dies of this, the trainer waits for it for ever.
 _LOADER_DIED = re.compile(r"^ValueError: \[\w+\] Failed to retrieve valid data")
@@ -89,12 +88,13 @@ def train(
     resolved = write_run_folder(config, _with_plugin(config), output_dir)
     report = TrainReport(output_dir, output_dir / "train.log")
     command = [_paddleformers_cli(), "train", str(resolved)]
-    start = time.monotonic()
-    code, tail = _follow(command, child_environment(config, output_dir), report, on_step, config)
+    env = child_environment(config, output_dir)
+    workers, start = WorkerLogs(env["PADDLEFORMERS_DIST_LOG"]), time.monotonic()
+    code, tail = _follow(command, env, report, on_step, config)
     report.seconds = time.monotonic() - start
     if code:
         raise TrainError(
-            f"training stopped with exit code {code}: {_cause(tail)}; all of it: {report.log_path}"
+            f"training stopped with exit code {code}: {workers.cause(tail)}; all of it: {report.log_path}"
         )
     if not any(output_dir.glob("*.safetensors")):
         raise TrainError(f"{output_dir}: training ended without a model; see {report.log_path}")
@@ -156,6 +156,9 @@ def child_environment(config: TrainConfig, output_dir: Path) -> dict[str, str]:
 
     On a CPU, one process is started for each id in CUDA_VISIBLE_DEVICES (the launcher refuses an
     empty list), and they talk through gloo. Variables that are set already are kept.
+
+    Raises:
+        TrainError: CUDA_VISIBLE_DEVICES names fewer processes than a CPU run needs.
     """
     env = dict(os.environ)
     env.setdefault("PADDLEFORMERS_DIST_LOG", str(output_dir / "logs"))
@@ -164,10 +167,10 @@ def child_environment(config: TrainConfig, output_dir: Path) -> dict[str, str]:
     # `paddleformers-cli` starts its workers as plain `python`.
     env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env.get('PATH', '')}"
     if config.on_cpu():
-        processes = config.processes()
-        env.setdefault("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(processes))))
+        started = process_count(config, env)
+        if not env.get("CUDA_VISIBLE_DEVICES"):
+            env["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, range(started)))
         env.setdefault("PADDLE_DISTRI_BACKEND", "gloo")
-        started = len(env["CUDA_VISIBLE_DEVICES"].split(","))
         env.update(cpu_runtime.environment(max(1, cpu_runtime.threads_for_process() // started)))
     return env
 
@@ -274,14 +277,5 @@ def _note(line: str, report: TrainReport, show: Callable[[int, float], None]) ->
 
 def _loader_message(tail: Sequence[str], report: TrainReport) -> str:
     """Say what the data loader died of: PaddleFormers prints it as a warning some lines before."""
-    first = next((line.strip() for line in tail if _ERROR_LINE.match(line.strip())), "see the log")
+    first = next(filter(None, (last_error([line]) for line in tail)), "see the log")
     return f"training data cannot be read: {first[:300]}; all of it: {report.log_path}"
-
-
-def _cause(tail: Sequence[str]) -> str:
-    """Pick the line that says why: the last one that looks like `SomeError: ...`."""
-    for line in reversed(tail):
-        text = line.strip()
-        if _ERROR_LINE.match(text):
-            return text[:500]
-    return (tail[-1].strip() if tail else "it printed nothing")[:500]

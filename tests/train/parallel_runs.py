@@ -1,0 +1,81 @@
+"""Short training runs of one small model on one small data set, for test_parallel.py.
+
+The runs differ in how the work is parted among processes and in nothing else, so that their losses
+must be equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from paddle_ground.backend.tiny import PRESETS, build_tiny_model
+from paddle_ground.records import Message, Sample, write_samples
+from paddle_ground.train.launch import TrainReport, train
+
+CONFIG = Path(__file__).resolve().parents[2] / "configs" / "tiny" / "demo.yaml"
+STEPS = 10
+RECOMPUTE = ("recompute_granularity=full", "recompute_method=uniform", "recompute_num_layers=1")
+
+
+def write_squares(folder: Path, count: int) -> Path:
+    """Write pictures with one or two dark squares, so that answers differ in length."""
+    rng = np.random.default_rng(count)
+    (folder / "images").mkdir(parents=True)
+    samples = []
+    for i in range(count):
+        pixels = rng.integers(120, 256, (64, 64, 3), dtype=np.uint8)
+        boxes = []
+        for _ in range(1 + i % 2):
+            x, y = (int(v) for v in rng.integers(0, 40, 2))
+            pixels[y : y + 24, x : x + 24] = 10
+            boxes.append(tuple(round(v * 1000 / 64) for v in (x, y, x + 24, y + 24)))
+        Image.fromarray(pixels).save(folder / "images" / f"{i}.png")
+        answer = ", ".join(["<ref-object><bbox>"] * len(boxes))
+        turns = (Message("user", "<image>Task: Object Detection"), Message("assistant", answer))
+        samples.append(Sample(turns, (f"images/{i}.png",), ("square",) * len(boxes), tuple(boxes)))
+    path = folder / "train.jsonl"
+    write_samples(path, samples)
+    return path
+
+
+class Runs:
+    """Trains the same model on the same samples, as often as asked.
+
+    Args:
+        root: Where data, model and runs are written.
+        key_value_heads: Of the model; a tensor-parallel degree must divide it.
+    """
+
+    def __init__(self, root: Path, key_value_heads: int = 2) -> None:
+        self.root = root
+        self.data = write_squares(root / "data", 24)
+        preset = PRESETS["test"]
+        text = replace(preset.text, num_key_value_heads=key_value_heads)
+        build_tiny_model(root / "model", replace(preset, text=text))
+
+    def __call__(
+        self,
+        name: str,
+        *overrides: str,
+        steps: int = STEPS,
+        on_step: Callable[[int, float], None] = lambda *_: None,
+    ) -> TrainReport:
+        """Train under a name; the same name again goes on from its last checkpoint."""
+        folder = self.root / name
+        values = {
+            "train_dataset_path": self.data, "eval_dataset_path": self.data,
+            "model_name_or_path": self.root / "model", "output_dir": folder,
+            "logging_dir": folder / "visualdl", "max_steps": steps, "decay_steps": STEPS, "warmup_steps": 1,
+            "save_steps": 5, "eval_steps": 100, "logging_steps": 1, "per_device_train_batch_size": 4,
+        }  # fmt: skip
+        given = [f"{key}={value}" for key, value in values.items()]
+        return train(CONFIG, [*given, *overrides], on_step=on_step)
+
+
+def losses(report: TrainReport) -> np.ndarray:
+    return np.array([loss for _, loss in report.losses])
