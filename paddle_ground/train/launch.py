@@ -23,7 +23,7 @@ from pathlib import Path
 from paddle_ground.backend import cpu_runtime
 from paddle_ground.errors import TrainError
 from paddle_ground.train.config import TrainConfig, load_config
-from paddle_ground.train.data_check import sample_problems
+from paddle_ground.train.data_check import order_problems, sample_problems
 from paddle_ground.train.run_folder import write_run_folder
 from paddle_ground.train.workers import WorkerLogs, last_error, process_count
 
@@ -119,6 +119,7 @@ def check_paths(config: TrainConfig) -> Path:
                 problems.append(f"{key}: {name} does not exist (run `paddle-ground prepare` first)")
             elif str(config.values.get(f"{kind}_dataset_type", "")).startswith("messages"):
                 problems += sample_problems(name)
+                problems += order_problems(name, config.values) if kind == "train" else ()
     model = config.values.get("model_name_or_path")
     if not model:
         problems.append("model_name_or_path is missing")
