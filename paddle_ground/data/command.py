@@ -37,8 +37,27 @@ def prepare_command(
     val_ratio: flags.ValRatio = 0.1,
     seed: flags.Seed = 42,
     keep_empty: flags.KeepEmpty = True,
-    box_order: flags.BoxOrder = "position",
     workers: flags.Workers = 0,
+    task: flags.WhichTask = "auto",
+    ask: flags.WhichAsk = "together",
+    absent_classes: flags.AbsentClasses = 2,
+    language: flags.Language = "en",
+    negatives: flags.Negatives = None,
+    box_order: flags.Order = "position",
+    min_box_side: flags.MinBoxSide = 0.0,
+    max_boxes: flags.MaxBoxes = None,
+    max_boxes_by: flags.KeepBoxes = "largest",
+    keep_classes: flags.KeepClasses = None,
+    drop_classes: flags.DropClasses = None,
+    rename: flags.Rename = None,
+    group_by: flags.GroupBy = None,
+    repeat_factor_threshold: flags.RepeatFactor = None,
+    augment: flags.Augment = None,
+    augment_set: flags.AugmentSet = None,
+    tile: flags.Tile = None,
+    tile_overlap: flags.TileOverlap = 0.2,
+    tile_keep_empty: flags.TileKeepEmpty = 0.2,
+    curriculum: flags.Curriculum = None,
 ) -> None:
     """Turn annotated images into samples for training, with exact truth and untouched images beside them.
 
@@ -47,11 +66,14 @@ def prepare_command(
     \b
     Examples:
       paddle-ground prepare my_data data/mine
-      paddle-ground prepare my_data data/mine --from yolo --answer-format json --drop-empty
+      paddle-ground prepare my_data data/mine --answer-format json --task classes --negatives 0.1
       paddle-ground prepare --output-dir data/coco --total-samples 2000
     """
+    from paddle_ground.data.curriculum import CurriculumOptions
+    from paddle_ground.data.given import read_augment, read_class_choice
     from paddle_ground.data.prepare import PrepareOptions, prepare
     from paddle_ground.data.shards import parse_split_map
+    from paddle_ground.data.tiling import TileOptions
 
     options = PrepareOptions(
         output_dir=_one_of(out, output_dir, "OUT", "--output-dir") or DEFAULT_OUTPUT,
@@ -70,6 +92,20 @@ def prepare_command(
         box_order=box_order,
         bad_images=bad_images,
         workers=workers,
+        task=task,
+        ask=ask,
+        absent_classes=absent_classes,
+        language=language,
+        negatives=negatives,
+        min_box_side=min_box_side,
+        max_boxes=max_boxes,
+        max_boxes_by=max_boxes_by,
+        class_choice=read_class_choice(keep_classes, drop_classes, rename or ()),
+        group_by=group_by,
+        repeat_factor_threshold=repeat_factor_threshold,
+        augment=read_augment(augment, augment_set or ()),
+        tile=None if tile is None else TileOptions(tile, tile_overlap, keep_empty=tile_keep_empty),
+        curriculum=None if curriculum is None else CurriculumOptions(curriculum),
     )
     with _Bar() as bar:
         report = prepare(options, bar.show)
@@ -91,11 +127,16 @@ def _one_of(place: Path | None, flag: Path | None, argument: str, option: str) -
 def describe_split(result: SplitResult) -> list[str]:
     """Word what went into a split and what was left out of it, a line each."""
     counts = result.counts
-    lines = [
-        f"{result.split}: {counts['kept']} images, {counts['boxes']} boxes, {counts['empty']} images without"
-    ]
+    what, kept = "images", f"{counts['kept']} images"
+    if "images" in counts:
+        what, kept = "samples", f"{counts['kept']} samples of {counts['images']} images"
+    lines = [f"{result.split}: {kept}, {counts['boxes']} boxes, {counts['empty']} {what} without"]
     words = {"crowd_boxes": "crowd boxes, in the truth only", "clipped_boxes": "boxes cut at the border"}
     words["merged_boxes"] = "boxes that equal another in the model's integers, in the truth only"
+    words["small_boxes"] = "boxes too small to be asked for, in the truth as crowd"
+    words["unsaid_boxes"] = "boxes beyond the most that an answer names, in the truth only"
+    words["repeated"] = "samples repeated for their rare classes"
+    words["unscored"] = "conversations that are not scored by boxes"
     lines += [f"  {counts[name]} {text}" for name, text in words.items() if counts.get(name)]
     for name in sorted(name for name in counts if name.startswith("skipped_")):
         reason = name.removeprefix("skipped_")

@@ -11,7 +11,10 @@ from typing import Annotated, Any
 
 import typer
 
-SOURCE, RESULT = "The source", "The result"
+from paddle_ground.data.choices import Ask, BoxOrder, MaxBoxesBy, PromptLanguage, Task
+
+SOURCE, RESULT, SAMPLING = "The source", "The result", "Which images"
+QUESTIONS, ANSWERS, CLASSES, VIEWS = "Questions", "Answers", "Classes", "Other views of images"
 
 
 def _flag(name: str, text: str, panel: str, metavar: str | None = None) -> Any:
@@ -87,5 +90,111 @@ KeepEmpty = Annotated[
         RESULT,
     ),
 ]
-BoxOrder = Annotated[str, _flag("--box-order", "position (top to bottom, left to right) or source.", RESULT)]
+Order = Annotated[
+    BoxOrder,
+    _flag(
+        "--box-order",
+        "Of boxes in an answer: position is top to bottom, left to right; size: largest first; "
+        "source: as annotated; random hurts: no model can guess which comes next.",
+        ANSWERS,
+    ),
+]
+MinBoxSide = Annotated[
+    float,
+    _flag("--min-box-side", "Don't ask for boxes narrower or lower than so many pixels.", ANSWERS, "PX"),
+]
+MaxBoxes = Annotated[
+    int | None,
+    _flag(
+        "--max-boxes", "The most boxes an answer names; the truth keeps all.  [default: no limit]", ANSWERS
+    ),
+]
+KeepBoxes = Annotated[
+    MaxBoxesBy, _flag("--max-boxes-by", "Which boxes those are: the largest, or the first in order.", ANSWERS)
+]
+
+WhichTask = Annotated[
+    Task,
+    _flag(
+        "--task",
+        "What is asked. detect: every object; classes: named classes; refer: each phrase; "
+        "auto: refer where the data has phrases, else detect.",
+        QUESTIONS,
+    ),
+]
+WhichAsk = Annotated[
+    Ask, _flag("--ask", "Of classes: all names together in one prompt, or a prompt for each.", QUESTIONS)
+]
+AbsentClasses = Annotated[
+    int,
+    _flag("--absent-classes", "How many classes that are not there a prompt together names too.", QUESTIONS),
+]
+Language = Annotated[
+    PromptLanguage, _flag("--language", "Of the prompt around names and phrases; mixed draws one.", QUESTIONS)
+]
+Negatives = Annotated[
+    float | None,
+    _flag(
+        "--negatives",
+        "Share of all samples with nothing to find: images without objects, and prompts for what is not "
+        "there.  [default: as the data has it]",
+        QUESTIONS,
+        "SHARE",
+    ),
+]
+
+KeepClasses = Annotated[
+    str | None, _flag("--keep-classes", "Only these classes, by the data's own names.", CLASSES, "A,B")
+]
+DropClasses = Annotated[str | None, _flag("--drop-classes", "All classes but these.", CLASSES, "A,B")]
+Rename = Annotated[
+    list[str] | None,
+    _flag(
+        "--rename", "Another name for a class; two of one name become one. Repeatable.", CLASSES, "OLD=NEW"
+    ),
+]
+GroupBy = Annotated[
+    str | None,
+    _flag(
+        "--group-by",
+        "What must not be torn between train and val: a regular expression for image names, its first "
+        "bracket is the group.  [default: the data's own groups]",
+        SAMPLING,
+        "REGEX",
+    ),
+]
+RepeatFactor = Annotated[
+    float | None,
+    _flag(
+        "--repeat-factor-threshold",
+        "Repeat train images of classes that fewer than this share of images show: "
+        "max(1, sqrt(threshold / share)) times (LVIS).",
+        SAMPLING,
+        "SHARE",
+    ),
+]
+Augment = Annotated[
+    int | None, _flag("--augment", "So many altered copies of each train image.", VIEWS, "COPIES")
+]
+AugmentSet = Annotated[
+    list[str] | None,
+    _flag("--augment-set", "How they are altered: flip=0.5, mosaic=0 ... Repeatable.", VIEWS, "NAME=NUMBER"),
+]
+Tile = Annotated[
+    int | None, _flag("--tile", "Cut images that are larger into tiles of so many pixels.", VIEWS, "PX")
+]
+TileOverlap = Annotated[float, _flag("--tile-overlap", "How much of a tile's side neighbours share.", VIEWS)]
+TileKeepEmpty = Annotated[
+    float, _flag("--tile-keep-empty", "The share of train tiles without objects that is kept.", VIEWS)
+]
+Curriculum = Annotated[
+    int | None,
+    _flag(
+        "--curriculum",
+        "Show train images in so many parts, from around one object to the whole image; train them in one "
+        "epoch, unshuffled.",
+        VIEWS,
+        "PARTS",
+    ),
+]
 Workers = Annotated[int, _flag("--workers", "How many to work at a time; 0: one a processor.", RESULT)]

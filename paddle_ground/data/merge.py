@@ -1,23 +1,23 @@
-"""Puts pieces together: samples, truth and meta of each split, no image twice.
+"""Puts pieces together: samples, truth and meta of each split, nothing twice.
 
-Takes the piece files of a staging folder, gives the output files beside them. The same image file in
-two rows, under whatever ids, is kept once: val before train, so that nothing that is trained on is
-in val, and then the earlier row. Knows nothing of how pieces were made.
+Takes the piece files of a staging folder, gives the output files beside them. Knows nothing of how
+pieces were made; what is left out is decided in `duplicates`.
 """
 
 from __future__ import annotations
 
-import filecmp
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 
-from paddle_ground.data.pieces import RowLines, RowNote, read_notes, read_piece
-from paddle_ground.data.sampling import SPLIT_NAMES, VAL
+from paddle_ground.data.duplicates import RowKey, look_through
+from paddle_ground.data.notes import RowLines, RowNote, read_piece
+from paddle_ground.data.sampling import SPLIT_NAMES
 from paddle_ground.data.staging import Staging
 from paddle_ground.files import atomic_writer
 from paddle_ground.records import (
@@ -25,6 +25,8 @@ from paddle_ground.records import (
     SamplesMeta,
     TruthWriter,
     meta_path,
+    number_box_line,
+    number_image_line,
     truth_path,
     write_meta,
 )
@@ -55,6 +57,10 @@ def merge_pieces(
 ) -> tuple[SplitResult, ...]:
     """Write the files of all splits into the staging folder.
 
+    Samples stand in the order of the source, part by part; those that are to be repeated come again
+    behind all others of their part, so that equal ones are far apart. Truth keeps the ids of the
+    pieces, unless an image has several samples or was made from others: then ids count from 1 on.
+
     Args:
         staging: Where the pieces are.
         numbers: Those of the pieces, in the order of the source.
@@ -65,35 +71,52 @@ def merge_pieces(
         One result a split, train first.
     """
     paths = [staging.piece(number) for number in numbers]
-    duplicates = _find_duplicates(paths, staging.folder)
-    splits = sorted({note.split for path in paths for note in read_notes(path)})
+    overview = look_through(paths, staging.folder)
+    ids = Ids() if overview.needs_ids else None
     with ExitStack() as stack:
         writers = {
-            split: stack.enter_context(_SplitWriter(staging.folder, SPLIT_NAMES[split], class_names))
-            for split in splits
+            split: stack.enter_context(_SplitWriter(staging.folder, SPLIT_NAMES[split], class_names, ids))
+            for split in sorted(overview.splits)
         }
-        for path in paths:
-            for note, lines in read_piece(path):
-                writers[note.split].add(note, lines, note.image in duplicates)
-    for image in sorted(duplicates):
+        for part, repetition in sorted(overview.sweeps):
+            for piece, path in enumerate(paths):
+                for note, lines in read_piece(path):
+                    if note.part != part or note.times <= repetition:
+                        continue
+                    dropped = overview.reason(piece, note)
+                    if not repetition:
+                        writers[note.split].add((piece, note.row), note, lines, dropped)
+                    elif note.images and not dropped:
+                        writers[note.split].add_again(lines)
+    for image in sorted(overview.images):
         (staging.folder / image).unlink(missing_ok=True)
     for writer in writers.values():
         write_meta(meta_path(writer.path), make_meta(writer.result.counts, writer.sha256))
     return tuple(writer.result for writer in writers.values())
 
 
+class Ids:
+    """Ids of truth images and boxes, counted over both splits."""
+
+    def __init__(self) -> None:
+        """Begin at 1."""
+        self.images, self.boxes = count(1), count(1)
+
+
 class _SplitWriter:
     """Writes one split's samples and truth side by side."""
 
-    def __init__(self, folder: Path, split: str, class_names: Sequence[str]) -> None:
+    def __init__(self, folder: Path, split: str, class_names: Sequence[str], ids: Ids | None) -> None:
         self.path = folder / f"{split}.jsonl"
-        self._split = split
+        self._split, self._ids = split, ids
         self._categories = [Category(number, name) for number, name in enumerate(class_names)]
         self._stack = ExitStack()
         self._digest = hashlib.sha256()
         # Kept, and what a reader of the numbers looks for even where it is zero.
         self._counts = Counter(dict.fromkeys(("kept", "boxes", "empty", "crowd_boxes"), 0))
         self._examples: dict[str, list[str]] = {}
+        self._images: set[str] = set()
+        self._last_dropped: RowKey | None = None
 
     def __enter__(self) -> _SplitWriter:
         self._samples = self._stack.enter_context(atomic_writer(self.path))
@@ -107,60 +130,53 @@ class _SplitWriter:
 
     @property
     def result(self) -> SplitResult:
+        counts = dict(self._counts)
+        if counts["kept"] != len(self._images):
+            counts["images"] = len(self._images)
         examples = {reason: tuple(places) for reason, places in sorted(self._examples.items())}
-        return SplitResult(self._split, dict(self._counts), examples)
+        return SplitResult(self._split, counts, examples)
 
     @property
     def sha256(self) -> str:
         return self._digest.hexdigest()
 
-    def add(self, note: RowNote, lines: RowLines, is_duplicate: bool) -> None:
+    def add(self, row: RowKey, note: RowNote, lines: RowLines, dropped: str) -> None:
+        """Add a sample with its truth, or what its row was left out for."""
         for reason, where in note.skipped:
             self._skip(reason, where)
-        if is_duplicate:
-            self._skip("duplicate_image", note.image)
-        elif note.image:
-            self._samples.write(lines.sample + "\n")
-            self._digest.update(f"{lines.sample}\n".encode())
+        if dropped:
+            if row != self._last_dropped:
+                self._skip(dropped, note.images[0])
+            self._last_dropped = row
+        elif note.images:
+            self._add_sample(lines.sample)
+            if lines.image:
+                self._add_truth(lines)
+            self._images.update(note.images)
+            self._counts.update(note.counts)
+
+    def add_again(self, lines: RowLines) -> None:
+        """Repeat a sample that is there with its truth."""
+        self._add_sample(lines.sample)
+        self._counts.update({"kept": 1, "repeated": 1})
+
+    def _add_sample(self, line: str) -> None:
+        self._samples.write(line + "\n")
+        self._digest.update(f"{line}\n".encode())
+
+    def _add_truth(self, lines: RowLines) -> None:
+        if self._ids is None:
             self._truth.add_image(lines.image)
             if lines.boxes:
                 self._truth.add_box(lines.boxes.replace("\t", ",\n"))
-            self._counts.update(note.counts)
+            return
+        image_id = next(self._ids.images)
+        self._truth.add_image(number_image_line(lines.image, image_id))
+        for box in lines.boxes.split("\t") if lines.boxes else ():
+            self._truth.add_box(number_box_line(box, next(self._ids.boxes), image_id))
 
     def _skip(self, reason: str, where: str) -> None:
         self._counts[f"skipped_{reason}"] += 1
         places = self._examples.setdefault(reason, [])
         if len(places) < _EXAMPLES:
             places.append(where)
-
-
-def _find_duplicates(paths: Iterable[Path], folder: Path) -> set[str]:
-    """Find the image files to leave out, because another one has the same bytes."""
-    first: dict[str, tuple[int, int, str]] = {}
-    alike: dict[str, list[tuple[int, int, str]]] = {}
-    order = 0
-    for path in paths:
-        for note in read_notes(path):
-            order += 1
-            if not note.image:
-                continue
-            found = (0 if note.split == VAL else 1, order, note.image)
-            if note.content in first:
-                alike.setdefault(note.content, [first[note.content]]).append(found)
-            else:
-                first[note.content] = found
-    duplicates: set[str] = set()
-    for group in alike.values():
-        kept: list[str] = []
-        for _, _, image in sorted(group):
-            if any(_same_bytes(folder / image, folder / other) for other in kept):
-                duplicates.add(image)
-            else:
-                kept.append(image)
-    return duplicates
-
-
-def _same_bytes(path: Path, kept: Path) -> bool:
-    # Equal length and checksum say "very likely"; the bytes say so for sure. A file that is gone was
-    # found a duplicate by a run that was stopped after that.
-    return not path.exists() or filecmp.cmp(path, kept, shallow=False)

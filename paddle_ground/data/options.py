@@ -5,16 +5,27 @@ Takes values, gives `PrepareOptions` or an error that names the option. Reads no
 
 from __future__ import annotations
 
+import json
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
 from paddle_ground.answers import answer_format
 from paddle_ground.boxes import coordinate_space
+from paddle_ground.data.augment.expander import expander_settings
+from paddle_ground.data.augment.stage import AugmentOptions
+from paddle_ground.data.choices import Ask, BoxOrder, MaxBoxesBy, PromptLanguage, Task
+from paddle_ground.data.curriculum import CurriculumOptions
+from paddle_ground.data.order import BOX_ORDERS
 from paddle_ground.data.recognise import AUTO, find_format
+from paddle_ground.data.relabel import EVERY_CLASS, ClassChoice
 from paddle_ground.data.sampling import draw_splits
+from paddle_ground.data.tiling import TileOptions
 from paddle_ground.errors import ConfigError
 
 
@@ -38,12 +49,29 @@ class PrepareOptions:
             parquet that declares none COCO's.
         keep_empty: Whether images without boxes become samples. A model that never sees one learns
             to find something everywhere.
-        box_order: "position" (top to bottom, then left to right) or "source". Any order that can be
-            read off the image does; one that can't teaches the model to guess.
+        box_order: See `paddle_ground.data.order.BOX_ORDERS`. Any order that can be read off the image
+            does; one that can't teaches the model to guess.
         coordinate_space: The model's; see `paddle_ground.boxes.coordinate_space`.
         bad_images: "stop" at a missing, broken or wrongly sized image, or "skip" and count it.
         workers: How many chunks to convert at a time; 0 for one a processor.
         source_format: The source's format; see `paddle_ground.data.recognise`.
+        task: What is asked about an image; see `paddle_ground.data.questions`.
+        ask: Of task "classes": one question for all classes "together", or one for "each".
+        absent_classes: How many classes that are not there a question together names too.
+        language: Of the prompt around names and phrases: "en", "zh", or "mixed".
+        negatives: The share of all samples that have nothing to find, 0 to less than 1; None for what
+            the source gives. See `paddle_ground.data.balance.share_negatives`.
+        class_choice: Which classes to keep, drop, rename or join.
+        min_box_side: In pixels; see `min_side_px` of `paddle_ground.data.convert.RowOptions`.
+        max_boxes: The most boxes that an answer names; None for all. The truth keeps the others.
+        max_boxes_by: Which ones: the "largest", or the first in "order".
+        group_by: A regular expression that finds in an image's name what it must not be torn from, as
+            in `paddle_ground.data.profile.group_names`; None for the source's own groups.
+        repeat_factor_threshold: Below which share of the images a class is rare, so that images of it
+            are repeated in train; see `paddle_ground.data.balance.repeat_factors`. None: no repeats.
+        augment: How training images are varied; None: they are not.
+        tile: How large images are cut; None: they are not.
+        curriculum: How training goes from objects to whole images; None: whole images only.
     """
 
     output_dir: Path
@@ -58,11 +86,62 @@ class PrepareOptions:
     prompt: str | None = None
     classes: Path | None = None
     keep_empty: bool = True
-    box_order: str = "position"
+    box_order: BoxOrder = "position"
     coordinate_space: str = "relative_1000"
     bad_images: str = "stop"
     workers: int = 0
     source_format: str = AUTO
+    task: Task = "auto"
+    ask: Ask = "together"
+    absent_classes: int = 2
+    language: PromptLanguage = "en"
+    negatives: float | None = None
+    class_choice: ClassChoice = EVERY_CLASS
+    min_box_side: float = 0.0
+    max_boxes: int | None = None
+    max_boxes_by: MaxBoxesBy = "largest"
+    group_by: str | None = None
+    repeat_factor_threshold: float | None = None
+    augment: AugmentOptions | None = None
+    tile: TileOptions | None = None
+    curriculum: CurriculumOptions | None = None
+
+    @property
+    def needs_profile(self) -> bool:
+        """Tell whether the draw must know what rows are about."""
+        wanted = (self.negatives, self.group_by, self.repeat_factor_threshold)
+        return any(value is not None for value in wanted)
+
+    def settings(self) -> dict[str, str]:
+        """Name the options that shape the output, for the meta file; of the later ones those in use."""
+        settings = {
+            "total_samples": str(self.total_samples or "all"),
+            "val_ratio": repr(float(self.val_ratio)),
+            "seed": str(self.seed),
+            "bbox_format": self.bbox_format,
+            "box_order": self.box_order,
+            "keep_empty": str(self.keep_empty),
+            "bad_images": self.bad_images,
+        }
+        # An option that is not used is not named: files that were made without it stay the same.
+        for name in _NAMED_IN_USE:
+            value = getattr(self, name)
+            if value != getattr(_DEFAULTS, name):
+                settings[name] = str(value)
+        choice = self.class_choice
+        listed = {"keep_classes": choice.keep, "drop_classes": choice.drop}
+        listed["rename"] = tuple(f"{old}={new}" for old, new in sorted((choice.rename or {}).items()))
+        settings |= {
+            name: json.dumps(values, ensure_ascii=False) for name, values in listed.items() if values
+        }
+        return settings | expander_settings(self.augment, self.tile, self.curriculum)
+
+
+_DEFAULTS = PrepareOptions(Path())
+_NAMED_IN_USE = (
+    *("task", "ask", "absent_classes", "language", "negatives", "min_box_side", "max_boxes", "max_boxes_by"),
+    *("group_by", "repeat_factor_threshold"),
+)
 
 
 def check_options(options: PrepareOptions) -> None:
@@ -73,7 +152,11 @@ def check_options(options: PrepareOptions) -> None:
     """
     choices = {
         "bbox_format": (options.bbox_format, ("auto", "xyxy", "xywh")),
-        "box_order": (options.box_order, ("position", "source")),
+        "box_order": (options.box_order, BOX_ORDERS),
+        "task": (options.task, get_args(Task)),
+        "ask": (options.ask, get_args(Ask)),
+        "language": (options.language, get_args(PromptLanguage)),
+        "max_boxes_by": (options.max_boxes_by, get_args(MaxBoxesBy)),
         "bad_images": (options.bad_images, ("stop", "skip")),
     }
     for name, (value, known) in choices.items():
@@ -83,9 +166,33 @@ def check_options(options: PrepareOptions) -> None:
         raise ConfigError(f"workers is {options.workers}; it must be 1 or more, or 0 for one a processor")
     if options.seed < 0:
         raise ConfigError(f"seed is {options.seed}; it must be 0 or more")
+    _check_numbers(options)
+    if options.prompt is not None and options.task in ("classes", "refer"):
+        raise ConfigError(
+            f"a prompt is given, but task {options.task!r} makes its own from names or phrases; leave it out"
+        )
     answer_format(options.answer_format)
     coordinate_space(options.coordinate_space)
     if options.source_format != AUTO:
         find_format(options.source_format)
     # Bad numbers shall not wait for a download to be found out.
     draw_splits(np.ones(1, np.bool_), np.zeros(1, np.bool_), options.total_samples, options.val_ratio, 0)
+
+
+def _check_numbers(options: PrepareOptions) -> None:
+    if options.absent_classes < 0:
+        raise ConfigError(f"absent_classes is {options.absent_classes}; it must be 0 or more")
+    if options.negatives is not None and not 0 <= options.negatives < 1:
+        raise ConfigError(f"negatives is {options.negatives:g}; it must be 0 or more, and less than 1")
+    if not 0 <= options.min_box_side < math.inf:
+        raise ConfigError(f"min_box_side is {options.min_box_side:g}; it must be 0 or more pixels")
+    if options.max_boxes is not None and options.max_boxes < 1:
+        raise ConfigError(f"max_boxes is {options.max_boxes}; it must be 1 or more, or left out for all")
+    threshold = options.repeat_factor_threshold
+    if threshold is not None and not 0 < threshold <= 1:
+        raise ConfigError(f"repeat_factor_threshold is {threshold:g}; it must be above 0, and at most 1")
+    if options.group_by is not None:
+        try:
+            re.compile(options.group_by)
+        except re.error as error:
+            raise ConfigError(f"group_by {options.group_by!r} is no regular expression ({error})") from error

@@ -26,6 +26,8 @@ class Piece:
         repeats: Shape (P,), how many drawn rows before have the same image id.
         truth_ids: Shape (P,), an id for each image that no other has.
         first_box_ids: Shape (P,), where the ids of each image's truth boxes begin.
+        absent: Shape (P,), how many questions for absent things are wanted; see `questions.ask`.
+        times: Shape (P,), how often each row's samples stand in their file.
     """
 
     chunk: Chunk
@@ -34,15 +36,25 @@ class Piece:
     repeats: IntArray
     truth_ids: IntArray
     first_box_ids: IntArray
+    absent: IntArray
+    times: IntArray
 
 
-def plan_pieces(chunks: tuple[Chunk, ...], facts: list[ChunkFacts], splits: SplitArray) -> list[Piece]:
+def plan_pieces(
+    chunks: tuple[Chunk, ...],
+    facts: list[ChunkFacts],
+    splits: SplitArray,
+    absent: IntArray,
+    times: IntArray,
+) -> list[Piece]:
     """Cut a draw into pieces, and number the images.
 
     Args:
         chunks: Of the source.
         facts: Of each chunk.
         splits: Shape (all rows of all chunks,): the draw.
+        absent: Likewise; see `Piece`.
+        times: Likewise.
     """
     image_ids = np.concatenate([fact.image_ids for fact in facts])
     drawn = np.flatnonzero(splits != LEFT_OUT)
@@ -60,7 +72,8 @@ def plan_pieces(chunks: tuple[Chunk, ...], facts: list[ChunkFacts], splits: Spli
         rows = np.flatnonzero(splits[start : start + chunk.rows] != LEFT_OUT)
         at = rows + start
         if len(rows):
-            pieces.append(Piece(chunk, rows, splits[at], repeats[at], truth_ids[at], first_box_ids[at]))
+            numbers = (truth_ids[at], first_box_ids[at], absent[at], times[at])
+            pieces.append(Piece(chunk, rows, splits[at], repeats[at], *numbers))
         start += chunk.rows
     return pieces
 

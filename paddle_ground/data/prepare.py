@@ -17,29 +17,30 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from paddle_ground import __version__
 from paddle_ground.answers import AnswerFormat, answer_format
 from paddle_ground.boxes import coordinate_space
+from paddle_ground.data.augment.expander import expander
 from paddle_ground.data.classes import read_classes
-from paddle_ground.data.convert import BoxOrder, RowOptions
+from paddle_ground.data.convert import RowOptions
 from paddle_ground.data.download import download_dataset
+from paddle_ground.data.draw import draw_pieces
 from paddle_ground.data.layout import BoxLayout
 from paddle_ground.data.merge import SplitResult, merge_pieces
 from paddle_ground.data.options import PrepareOptions, check_options
-from paddle_ground.data.pieces import BadImages, PieceOptions, Progress, run_pieces
-from paddle_ground.data.plan import Piece, plan_pieces
+from paddle_ground.data.phrases import PhrasePool
+from paddle_ground.data.pieces import Progress, run_pieces
+from paddle_ground.data.questions import TaskOptions
 from paddle_ground.data.readers import ReaderOptions
 from paddle_ground.data.recognise import Recognised, recognise
-from paddle_ground.data.sampling import draw_splits
+from paddle_ground.data.relabel import relabel
 from paddle_ground.data.source import Source
 from paddle_ground.data.staging import FILE_NAMES, IMAGES, Staging, lock_output
+from paddle_ground.data.take import BadImages, PieceOptions
 from paddle_ground.errors import ConfigError, DataError, PaddleGroundError, RecordError, UnwritableError
 from paddle_ground.files import sha256_file
 from paddle_ground.prompts import DETECT_ALL, detect_classes
@@ -51,6 +52,8 @@ __all__ = ["PrepareOptions", "PrepareReport", "prepare"]
 # Raised whenever the same source and options give other bytes than before.
 _OUTPUT_VERSION = 1
 _FINGERPRINT = "fingerprint"
+# Raised whenever what stands in a piece file changes: no half-done run of another version is continued.
+_PIECE_VERSION = "pieces 2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,18 +96,17 @@ def prepare(options: PrepareOptions, progress: Progress | None = None) -> Prepar
         source, recognised = _open_source(options)
         notes = (str(recognised), *source.notes)
         row_options = _row_options(options, source.class_names)
-        meta = _meta_template(options, source, row_options)
+        meta = _meta_template(options, source, recognised.format.name, row_options)
         finished = _find_finished(output_dir, meta)
         if finished:
             return PrepareReport(output_dir, finished, notes, reused=True)
         workers = options.workers or os.cpu_count() or 1
-        pieces = _plan(source, options, workers)
-        staging = Staging(output_dir, meta.settings[_FINGERPRINT])
+        draw = draw_pieces(source, options, workers)
+        staging = Staging(output_dir, f"{meta.settings[_FINGERPRINT]} {_PIECE_VERSION}")
         try:
-            bad_images: BadImages = "skip" if options.bad_images == "skip" else "stop"
-            piece_options = PieceOptions(row_options, options.keep_empty, bad_images)
-            run_pieces(source, pieces, piece_options, staging, workers, progress)
-            numbers = [piece.chunk.index for piece in pieces]
+            piece_options = _piece_options(options, row_options, draw.phrases)
+            run_pieces(source, draw.pieces, piece_options, staging, workers, progress)
+            numbers = [piece.chunk.index for piece in draw.pieces]
             results = merge_pieces(staging, numbers, source.class_names, partial(_complete, meta))
             filled = _filled(results, source.name)
         except PaddleGroundError as error:
@@ -115,7 +117,7 @@ def prepare(options: PrepareOptions, progress: Progress | None = None) -> Prepar
             raise
         splits = [result.split for result in filled]
         staging.publish([name for name in FILE_NAMES if name.split(".")[0] in splits])
-    return PrepareReport(output_dir, filled, notes, reused=False)
+    return PrepareReport(output_dir, filled, (*notes, *draw.notes), reused=False)
 
 
 def _open_source(options: PrepareOptions) -> tuple[Source, Recognised]:
@@ -128,7 +130,8 @@ def _open_source(options: PrepareOptions) -> tuple[Source, Recognised]:
         root = download_dataset(options.dataset_repo)
         name = options.dataset_repo if not Path(options.dataset_repo).is_dir() else None
     found = recognise(root, options.source_format)
-    return found.format.open(root, ReaderOptions(classes, layout, options.split_map, name)), found
+    source = found.format.open(root, ReaderOptions(classes, layout, options.split_map, name))
+    return relabel(source, options.class_choice), found
 
 
 def _row_options(options: PrepareOptions, class_names: tuple[str, ...]) -> RowOptions:
@@ -141,22 +144,49 @@ def _row_options(options: PrepareOptions, class_names: tuple[str, ...]) -> RowOp
     for mark in (IMAGE_MARK, REF_MARK, BOX_MARK):
         if mark in prompt:
             raise ConfigError(f"the prompt holds {mark}; leave it out, the image is put before the prompt")
-    space = coordinate_space(options.coordinate_space)
-    order: BoxOrder = "source" if options.box_order == "source" else "position"
-    return RowOptions(space, fmt, prompt, class_names, order)
+    return RowOptions(
+        space=coordinate_space(options.coordinate_space),
+        answer_format=fmt,
+        prompt=prompt,
+        class_names=class_names,
+        box_order=options.box_order,
+        min_side_px=options.min_box_side,
+        max_boxes=options.max_boxes,
+        max_boxes_by=options.max_boxes_by,
+        seed=options.seed,
+    )
 
 
-def _meta_template(options: PrepareOptions, source: Source, row: RowOptions) -> SamplesMeta:
+def _piece_options(options: PrepareOptions, row: RowOptions, phrases: PhrasePool | None) -> PieceOptions:
+    has_own_prompt = options.prompt is not None or row.answer_format is AnswerFormat.TOKENS
+    task = TaskOptions(
+        task=options.task,
+        answer_format=row.answer_format,
+        class_names=row.class_names,
+        # The tutorial's prompt has one language; the one that names the classes has two.
+        detect_prompt=row.prompt if has_own_prompt or options.language == "en" else None,
+        ask=options.ask,
+        absent_classes=options.absent_classes,
+        language=options.language,
+        seed=options.seed,
+        phrases=phrases,
+    )
+    expand = None
+    if options.augment or options.tile or options.curriculum:
+        expand = expander(
+            options.augment, options.tile, options.curriculum, seed=options.seed, class_names=row.class_names
+        )
+    bad_images: BadImages = "skip" if options.bad_images == "skip" else "stop"
+    return PieceOptions(row, task, options.keep_empty, bad_images, expand)
+
+
+def _meta_template(
+    options: PrepareOptions, source: Source, source_format: str, row: RowOptions
+) -> SamplesMeta:
     """Fill in all of the meta that is known before any row is read."""
-    settings = {
-        "total_samples": str(options.total_samples or "all"),
-        "val_ratio": repr(float(options.val_ratio)),
-        "seed": str(options.seed),
-        "bbox_format": options.bbox_format,
-        "box_order": options.box_order,
-        "keep_empty": str(options.keep_empty),
-        "bad_images": options.bad_images,
-    }
+    settings = options.settings()
+    if source_format != "coco_parquet":
+        settings["format"] = source_format
     meta = SamplesMeta(
         source=source.name,
         converter_version=__version__,
@@ -184,21 +214,6 @@ def _complete(meta: SamplesMeta, counts: dict[str, int], samples_sha256: str) ->
     return replace(meta, counts=counts, samples_sha256=samples_sha256)
 
 
-def _plan(source: Source, options: PrepareOptions, workers: int) -> list[Piece]:
-    with ThreadPoolExecutor(workers) as pool:
-        facts = list(pool.map(source.survey, source.chunks))
-    is_val = np.repeat(
-        [chunk.split == "val" for chunk in source.chunks], [chunk.rows for chunk in source.chunks]
-    )
-    usable = np.concatenate([fact.usable_boxes for fact in facts]) if facts else np.zeros(0, np.int64)
-    eligible = np.ones(len(usable), np.bool_) if options.keep_empty else usable > 0
-    if not eligible.any():
-        reason = "has a usable box; pass --keep-empty" if len(usable) else "is there"
-        raise DataError(f"{source.name}: no image {reason}, or choose another source")
-    splits = draw_splits(eligible, is_val, options.total_samples, options.val_ratio, options.seed)
-    return plan_pieces(source.chunks, facts, splits)
-
-
 def _filled(results: tuple[SplitResult, ...], name: str) -> tuple[SplitResult, ...]:
     filled = tuple(result for result in results if result.counts["kept"])
     if not filled:
@@ -224,7 +239,7 @@ def _find_finished(output_dir: Path, meta: SamplesMeta) -> tuple[SplitResult, ..
             return ()
         if sha256_file(samples) != other.samples_sha256:
             return ()
-        images += other.counts.get("kept", 0)
+        images += other.counts.get("images", other.counts.get("kept", 0))
         found.append(SplitResult(split, dict(other.counts), {}))
     there = len(os.listdir(output_dir / IMAGES)) if (output_dir / IMAGES).is_dir() else 0
     return tuple(found) if found and there == images else ()

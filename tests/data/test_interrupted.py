@@ -23,7 +23,7 @@ from paddle_ground.records import meta_path, read_meta, read_truth, truth_path
 PROGRAM = """
 import os, signal, sys
 from pathlib import Path
-from paddle_ground.data import pieces, prepare as module
+from paddle_ground.data import prepare as module, take
 
 def dying(function, calls=[0]):
     def wrapped(*args, **kwargs):
@@ -38,7 +38,7 @@ progress = lambda done, total: None
 if where == "piece":
     progress = dying(progress)
 elif where == "image":
-    pieces._write_image = dying(pieces._write_image)
+    take._write_image = dying(take._write_image)
 elif where == "move":
     os.replace = dying(os.replace)
 module.prepare(module.PrepareOptions(out, source=source, workers=1), progress)
@@ -105,14 +105,14 @@ def test_pieces_that_are_done_are_not_made_again(source_dir, tmp_path):
     done = {path: path.stat().st_mtime_ns for path in (output_dir / FOLDER_NAME).glob("piece-*")}
     assert len(done) >= 4
     written = []
-    from paddle_ground.data import pieces
+    from paddle_ground.data import take
 
-    real = pieces._write_image
-    pieces._write_image = lambda path, data: (written.append(path), real(path, data))
+    real = take._write_image
+    take._write_image = lambda path, data: (written.append(path), real(path, data))
     try:
         prepare(PrepareOptions(output_dir, source=source_dir))
     finally:
-        pieces._write_image = real
+        take._write_image = real
     assert 0 < len(written) < 31 - 4 * 2
 
 

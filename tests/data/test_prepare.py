@@ -213,7 +213,7 @@ def test_the_same_image_is_never_in_both_splits_nor_twice(tmp_path, make_row, im
 
 
 def test_equal_checksums_alone_are_no_reason_to_drop_an_image(tmp_path, one_shard, make_row, monkeypatch):
-    monkeypatch.setattr("paddle_ground.data.pieces.zlib", SimpleNamespace(crc32=lambda data: 0))
+    monkeypatch.setattr("paddle_ground.data.expand.zlib", SimpleNamespace(crc32=lambda data: 0))
     prepare(
         PrepareOptions(tmp_path / "out", source=one_shard(*[make_row(i) for i in range(8)]), val_ratio=0.5)
     )
@@ -328,7 +328,7 @@ def test_an_unknown_category_is_found_before_anything_is_written(tmp_path, one_s
         ({"seed": -1}, "seed is -1"),
         ({"workers": -1}, "workers is -1"),
         ({"bbox_format": "yxyx"}, "bbox_format is 'yxyx'; it must be auto, xyxy or xywh"),
-        ({"box_order": "random"}, "box_order is 'random'"),
+        ({"box_order": "shuffled"}, "box_order is 'shuffled'; it must be position, size, class, source or random"),
         ({"bad_images": "keep"}, "bad_images is 'keep'"),
         ({"answer_format": "yaml"}, "unknown answer format 'yaml'"),
         ({"coordinate_space": "pixels"}, "unknown coordinate space 'pixels'"),

@@ -1,0 +1,130 @@
+"""Which rows to leave out because they are there already, or show in train what val shows.
+
+Takes the notes of all pieces, gives what to drop. The same image file in two rows, under whatever ids,
+is kept once: val before train, so that nothing that is trained on is in val, and then the earlier row.
+So is the same conversation. What shows an image of val in another way (a mosaic, another question of
+another row) leaves train too.
+"""
+
+from __future__ import annotations
+
+import filecmp
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from paddle_ground.data.notes import RowNote, read_notes
+from paddle_ground.data.sampling import TRAIN, VAL
+
+DUPLICATE, IN_VAL = "duplicate_image", "image_in_val"
+RowKey = tuple[int, int]
+"""Number of the piece, in order, and place of the row in it."""
+
+
+@dataclass(slots=True)
+class Overview:
+    """What a look through all notes found.
+
+    Attributes:
+        splits: Those that any row belongs to.
+        sweeps: Part and repetition, each pair once, of all samples; see `merge.merge_pieces`.
+        rows: The rows to drop.
+        val_sources: `RowNote.sources` that train must not show.
+        images: The image files that nothing needs that is kept.
+        needs_ids: Whether rows gave several samples or changed images, so that ids of rows don't do.
+    """
+
+    splits: set[int] = field(default_factory=set)
+    sweeps: set[tuple[int, int]] = field(default_factory=lambda: {(0, 0)})
+    rows: set[RowKey] = field(default_factory=set)
+    val_sources: set[str] = field(default_factory=set)
+    images: set[str] = field(default_factory=set)
+    needs_ids: bool = False
+
+    def reason(self, piece: int, note: RowNote) -> str:
+        """Tell why a sample is dropped; "" where it is kept."""
+        if (piece, note.row) in self.rows:
+            return DUPLICATE
+        if note.split == TRAIN and not self.val_sources.isdisjoint(note.sources):
+            return IN_VAL
+        return ""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Place:
+    """Where a content was seen: val first, then in order."""
+
+    rank: int
+    order: int
+    row: RowKey = field(compare=False)
+    image: str = field(compare=False)
+    is_untouched: bool = field(compare=False)
+
+
+def look_through(paths: Sequence[Path], folder: Path) -> Overview:
+    """Find what is in the pieces, and what of it to drop.
+
+    Args:
+        paths: The piece files, in the order of the source.
+        folder: Where the image files stand.
+    """
+    overview = Overview()
+    first: dict[str, _Place] = {}
+    alike: dict[str, list[_Place]] = {}
+    has_sources = False
+    last: RowKey | None = None
+    for order, (piece, note) in enumerate(_notes(paths)):
+        overview.splits.add(note.split)
+        row = (piece, note.row)
+        if not note.images:
+            continue
+        overview.sweeps.update((note.part, repetition) for repetition in range(note.times))
+        has_sources = has_sources or bool(note.sources)
+        overview.needs_ids |= row == last or not note.is_untouched
+        if row == last:
+            continue  # Another sample of the same row.
+        last = row
+        place = _Place(0 if note.split == VAL else 1, order, row, note.images[0], note.is_untouched)
+        if note.content in first:
+            alike.setdefault(note.content, [first[note.content]]).append(place)
+        else:
+            first[note.content] = place
+    for group in alike.values():
+        overview.rows.update(_find_again(sorted(group), folder))
+    if has_sources or overview.rows:
+        _find_images(paths, overview)
+    return overview
+
+
+def _notes(paths: Sequence[Path]) -> Iterator[tuple[int, RowNote]]:
+    for piece, path in enumerate(paths):
+        for note in read_notes(path):
+            yield piece, note
+
+
+def _find_again(group: Sequence[_Place], folder: Path) -> Iterator[RowKey]:
+    kept: list[_Place] = []
+    for place in group:
+        if any(_are_same(place, other, folder) for other in kept):
+            yield place.row
+        else:
+            kept.append(place)
+
+
+def _are_same(place: _Place, kept: _Place, folder: Path) -> bool:
+    # Equal length and checksum say "very likely"; the bytes say so for sure, where both were written as
+    # they are. A file that is gone was found a duplicate by a run that was stopped after that.
+    if not (place.is_untouched and kept.is_untouched):
+        return True
+    path = folder / place.image
+    return not path.exists() or filecmp.cmp(path, folder / kept.image, shallow=False)
+
+
+def _find_images(paths: Sequence[Path], overview: Overview) -> None:
+    for piece, note in _notes(paths):
+        if note.split == VAL and note.images and (piece, note.row) not in overview.rows:
+            overview.val_sources.update(note.sources or (note.content,))
+    kept: set[str] = set()
+    for piece, note in _notes(paths):
+        (overview.images if overview.reason(piece, note) else kept).update(note.images)
+    overview.images -= kept

@@ -1,0 +1,91 @@
+"""Piece files: what became of the rows of a chunk, and what they put into the output, word for word.
+
+Takes and gives `RowNote`s with their `RowLines`, one pair a sample or a row left out. A piece file holds
+four lines a pair: the note, then the sample, its truth image and its truth boxes as they will stand in
+the output, but for the ids where `merge` gives them. Knows neither images nor how rows are converted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+_LINES = 4  # That a pair takes in a piece file.
+
+
+@dataclass(frozen=True, slots=True)
+class RowNote:
+    """What became of a row, or of one question about one of its images.
+
+    Attributes:
+        split: `sampling.TRAIN` or `VAL`.
+        content: Equal for rows that are one and the same: length and checksum of the image file, or of
+            a conversation a hash; "" for a row left out.
+        images: Paths of the image files relative to the output folder; () for a row left out.
+        counts: How many boxes of which kind, as in `SamplesMeta.counts`.
+        skipped: Reason and place of each thing left out: boxes, questions, or the whole row.
+        row: The row's place in its piece; a row may have several notes.
+        is_untouched: Whether the image is the source's file, byte for byte.
+        part: Which part of the training file the sample belongs to; see `expand.Variant`.
+        times: How often the sample stands in its file.
+        sources: `content_key` of each source image that can be seen, where that is not `content`.
+    """
+
+    split: int
+    content: str
+    images: tuple[str, ...]
+    counts: dict[str, int] = field(default_factory=dict)
+    skipped: tuple[tuple[str, str], ...] = ()
+    row: int = 0
+    is_untouched: bool = True
+    part: int = 0
+    times: int = 1
+    sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RowLines:
+    """What a sample puts into the output, word for word; all "" for a row left out.
+
+    Attributes:
+        sample: Its line of the samples file.
+        image: Its image in the truth; "" where nothing is to be scored by boxes.
+        boxes: Its boxes in the truth, with a tab between (JSON itself has none).
+    """
+
+    sample: str = ""
+    image: str = ""
+    boxes: str = ""
+
+
+def pair_to_lines(note: RowNote, lines: RowLines) -> str:
+    """Write a pair as it stands in a piece file."""
+    head = [note.split, note.content, note.images, note.counts, note.skipped]
+    head += [note.row, note.is_untouched, note.part, note.times, note.sources]
+    return f"{json.dumps(head)}\n{lines.sample}\n{lines.image}\n{lines.boxes}\n"
+
+
+def read_piece(path: Path) -> Iterator[tuple[RowNote, RowLines]]:
+    """Read a piece file, pair by pair."""
+    with path.open(encoding="utf-8", newline="\n") as stream:
+        for head in stream:
+            sample, image, boxes = (line.rstrip("\n") for line in islice(stream, _LINES - 1))
+            yield _note_from_line(head), RowLines(sample, image, boxes)
+
+
+def read_notes(path: Path) -> Iterator[RowNote]:
+    """Read the notes of a piece file alone."""
+    with path.open(encoding="utf-8", newline="\n") as stream:
+        for head in islice(stream, 0, None, _LINES):
+            yield _note_from_line(head)
+
+
+def _note_from_line(line: str) -> RowNote:
+    split, content, images, counts, skipped, row, is_untouched, part, times, sources = json.loads(line)
+    reasons = tuple((reason, where) for reason, where in skipped)
+    return RowNote(
+        split, content, tuple(images), counts, reasons, row, is_untouched, part, times, tuple(sources)
+    )

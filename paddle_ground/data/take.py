@@ -1,0 +1,259 @@
+"""One row of a source -> its image files in the output, its samples and their truth.
+
+Takes a row with its place in a piece, writes image files into the staging folder, gives notes and lines
+for the piece file. Every image is written once, however many questions are asked about it. Knows
+neither other rows nor the order of the output.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from paddle_ground.data.convert import Converted, RowOptions, answer, check_row
+from paddle_ground.data.dialogue import ConvertedDialogue, DialogueOptions, convert_dialogue
+from paddle_ground.data.expand import Expander, ImageBytes, Variant, content_key
+from paddle_ground.data.headers import ImageHeader, read_header
+from paddle_ground.data.notes import RowLines, RowNote
+from paddle_ground.data.plan import Piece
+from paddle_ground.data.questions import TaskOptions, ask
+from paddle_ground.data.sampling import SPLIT_NAMES
+from paddle_ground.data.source import DialogueRow, SourceRow
+from paddle_ground.data.staging import IMAGES, Staging
+from paddle_ground.errors import AnswerError, DataError
+from paddle_ground.files import PART_SUFFIX, unwritable
+from paddle_ground.records import TruthImage, sample_to_line, truth_box_to_line, truth_image_to_line
+
+BadImages = Literal["stop", "skip"]
+Taken = tuple[RowNote, RowLines]
+
+
+@dataclass(frozen=True, slots=True)
+class PieceOptions:
+    """How rows are taken.
+
+    Attributes:
+        row: How they are converted.
+        task: What is asked about them.
+        keep_empty: Whether images without any box to answer with become samples.
+        bad_images: "stop" at the first missing, broken or wrongly sized image, or "skip" and count them.
+        expander: What makes several images of one; None to take each as it is.
+    """
+
+    row: RowOptions
+    task: TaskOptions
+    keep_empty: bool
+    bad_images: BadImages
+    expander: Expander | None = None
+
+    @property
+    def dialogue(self) -> DialogueOptions:
+        """How conversations are converted."""
+        order: Literal["source", "position"] = "source" if self.row.box_order == "source" else "position"
+        return DialogueOptions(self.row.space, self.row.answer_format, self.row.class_names, order)
+
+
+class RowTaker:
+    """Takes the rows of one piece, in order, in one thread."""
+
+    def __init__(self, piece: Piece, options: PieceOptions, staging: Staging) -> None:
+        """Take the piece and where its images go."""
+        self._piece, self._options, self._staging = piece, options, staging
+        self._expander = None if options.expander is None else options.expander.fresh()
+
+    def take(self, row: SourceRow | DialogueRow, place: int) -> Iterator[Taken]:
+        """Give what a row becomes: nothing, a note that it was left out, or samples.
+
+        Args:
+            row: The row.
+            place: Its place in the piece.
+
+        Raises:
+            DataError: An image is bad and shall stop the run, or can't be written.
+        """
+        try:
+            if isinstance(row, DialogueRow):
+                yield from self._take_dialogue(row, place)
+            else:
+                yield from self._take_image(row, place)
+        except _BadImageError as error:
+            if self._options.bad_images == "stop":
+                raise DataError(str(error)) from error
+            yield self._left_out(place, ("bad_image", str(error)))
+
+    def _left_out(self, place: int, *skipped: tuple[str, str]) -> Taken:
+        return RowNote(int(self._piece.splits[place]), "", (), skipped=skipped, row=place), RowLines()
+
+    def _take_image(self, row: SourceRow, place: int) -> Iterator[Taken]:
+        data, header = _checked_image(row)
+        key = content_key(data)
+        if self._expander is None:
+            yield from self._take_variant(Variant(row, data, "", sources=(key,)), header, key, place)
+            return
+        split = SPLIT_NAMES[int(self._piece.splits[place])]
+        variants = self._expander.expand(row, data, header.size_wh, split)
+        while True:
+            try:
+                variant = next(variants, None)
+            except DataError as error:
+                raise _BadImageError(str(error)) from error
+            if variant is None:
+                return
+            own = header if variant.data is data else read_header(variant.data)
+            yield from self._take_variant(variant, own, key, place)
+
+    def _take_variant(self, variant: Variant, header: ImageHeader, key: str, place: int) -> Iterator[Taken]:
+        piece, options, row = self._piece, self._options, variant.row
+        image = _name_image(variant, header, int(piece.repeats[place]), int(piece.truth_ids[place]))
+        checked = check_row(row, image.size_wh, options.row)
+        if not options.keep_empty and not checked.is_answer.any():
+            yield self._left_out(place, *checked.skipped, ("empty_image", row.where))
+            return
+        asked = ask(checked, image.file_name, int(piece.absent[place]), options.task)
+        skipped, is_written = asked.skipped, False
+        for question in asked.questions:
+            # An image that is asked about once needs no prompt to tell its entries apart.
+            several = len(asked.questions) > 1 or bool(question.phrase)
+            entry = replace(image, prompt=question.prompt, phrase=question.phrase) if several else image
+            try:
+                found = answer(checked, question, entry, int(piece.first_box_ids[place]), options.row)
+            except AnswerError as error:
+                skipped = (*skipped, ("bad_phrase", f"{row.where}: {error}"))
+                continue
+            if not is_written:
+                _write_image(self._staging.folder / image.file_name, variant.data)
+                skipped, is_written = (*found.skipped, *skipped), True
+            note = RowNote(
+                split=int(piece.splits[place]),
+                content=key,
+                images=(image.file_name,),
+                counts=_count(found),
+                skipped=skipped,
+                row=place,
+                is_untouched=variant.suffix == "",
+                part=variant.part,
+                times=int(piece.times[place]),
+                sources=variant.sources if variant.sources != (key,) else (),
+            )
+            skipped = ()
+            yield note, _lines(found, entry)
+        if skipped:
+            yield self._left_out(place, *skipped)
+
+    def _take_dialogue(self, row: DialogueRow, place: int) -> Iterator[Taken]:
+        piece, options = self._piece, self._options
+        files = [_checked_bytes(row.where, read) for read in row.read_images]
+        # Many conversations are about one image: named by its content, it is written once.
+        names = [f"{IMAGES}/{_digest(data)}{header.suffix}" for data, header in files]
+        truth_id = int(piece.truth_ids[place])
+        images = [
+            TruthImage(truth_id, name, header.size_wh) for name, (_, header) in zip(names, files, strict=True)
+        ]
+        found = convert_dialogue(row, images, int(piece.first_box_ids[place]), options.dialogue)
+        if found.sample is None:
+            yield self._left_out(place, *found.skipped)
+            return
+        if not options.keep_empty and not found.has_answer:
+            yield self._left_out(place, *found.skipped, ("empty_image", row.where))
+            return
+        for name, (data, _) in zip(names, files, strict=True):
+            self._write_shared_image(name, data)
+        said = [found.prompt] if found.truth is not None else [turn.content for turn in row.turns[:-1]]
+        note = RowNote(
+            split=int(piece.splits[place]),
+            content=_digest("\n".join([*names, *said]).encode()),
+            images=tuple(dict.fromkeys(names)),
+            counts=_count_dialogue(found),
+            skipped=found.skipped,
+            row=place,
+            is_untouched=False,
+            times=int(piece.times[place]),
+            sources=tuple(dict.fromkeys(names)),
+        )
+        lines = RowLines(sample_to_line(found.sample))
+        if found.truth is not None:
+            entry = replace(images[0], prompt=found.prompt, phrase=found.phrase)
+            boxes = "\t".join(map(truth_box_to_line, found.truth))
+            lines = replace(lines, image=truth_image_to_line(entry), boxes=boxes)
+        yield note, lines
+
+    def _write_shared_image(self, name: str, data: ImageBytes) -> None:
+        path = self._staging.folder / name
+        if path.exists():
+            return
+        # Another thread may write the same one: each its own file, and whole before it has its name.
+        part = self._staging.folder / f"image-{threading.get_ident()}{PART_SUFFIX}"
+        _write_image(part, data)
+        os.replace(part, path)
+
+
+class _BadImageError(DataError):
+    """An image that is missing, broken, or not as its row says."""
+
+
+def _checked_image(row: SourceRow) -> tuple[ImageBytes, ImageHeader]:
+    data, header = _checked_bytes(row.where, row.read_image)
+    if row.size_wh is not None and header.size_wh != row.size_wh:
+        real, said = (f"{width} x {height}" for width, height in (header.size_wh, row.size_wh))
+        raise _BadImageError(
+            f"{row.where}: the image is {real} pixels but the row says {said}, so its boxes may be wrong; "
+            "mend the row, or pass --bad-images skip"
+        )
+    return data, header
+
+
+def _checked_bytes(where: str, read: Callable[[], ImageBytes]) -> tuple[ImageBytes, ImageHeader]:
+    try:
+        data = read()
+    except DataError as error:
+        raise _BadImageError(str(error)) from error
+    try:
+        return data, read_header(data)
+    except DataError as error:
+        raise _BadImageError(f"{where}: {error}; replace it, or pass --bad-images skip") from error
+
+
+def _name_image(variant: Variant, header: ImageHeader, repeat: int, truth_id: int) -> TruthImage:
+    stem = f"{variant.row.image_id:012d}" + (f"_{repeat}" if repeat else "") + variant.suffix
+    return TruthImage(truth_id, f"{IMAGES}/{stem}{header.suffix}", header.size_wh)
+
+
+def _lines(found: Converted, entry: TruthImage) -> RowLines:
+    return RowLines(
+        sample=sample_to_line(found.sample),
+        image=truth_image_to_line(entry),
+        boxes="\t".join(map(truth_box_to_line, found.truth)),
+    )
+
+
+def _count(found: Converted) -> dict[str, int]:
+    crowd = sum(box.is_crowd for box in found.truth)
+    counts = {"kept": 1, "boxes": len(found.truth) - crowd, "empty": int(not found.has_answer)}
+    counts["crowd_boxes"] = crowd
+    seen = {"clipped_boxes": found.clipped_boxes, "merged_boxes": found.merged_boxes}
+    seen |= {"small_boxes": found.small_boxes, "unsaid_boxes": found.unsaid_boxes}
+    return counts | {name: number for name, number in seen.items() if number}
+
+
+def _count_dialogue(found: ConvertedDialogue) -> dict[str, int]:
+    counts = {"kept": 1, "boxes": len(found.truth or ()), "empty": int(not found.has_answer)}
+    seen = {"clipped_boxes": found.clipped_boxes, "merged_boxes": found.merged_boxes}
+    seen["unscored"] = int(found.truth is None)
+    return counts | {name: number for name, number in seen.items() if number}
+
+
+def _digest(data: ImageBytes) -> str:
+    return hashlib.blake2b(data, digest_size=10).hexdigest()
+
+
+def _write_image(path: Path, data: ImageBytes) -> None:
+    try:
+        with path.open("wb", buffering=0) as stream:
+            stream.write(data)
+    except OSError as error:
+        raise unwritable(path, error) from error
