@@ -17,9 +17,13 @@ from paddle_ground.data.source import Source
 # In the order in which they are asked: what names itself without doubt comes first.
 _MODULES: tuple[str, ...] = (
     "coco_parquet",
+    "paddle",
     "swift",
     "llamafactory",
     "qwen_finetune",
+    "openeqa",
+    "odvg",
+    "refcoco",
 )
 
 

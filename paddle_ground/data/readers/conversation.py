@@ -59,6 +59,8 @@ class ConversationSource:
         options: What the user said.
         notes: What to say before what is found here.
         refine: Changes a row once more before it is given out, where that needs its images.
+        text_units: What boxes in texts are, where the format says so.
+        max_side: See `Pictures`.
 
     Raises:
         DataError: A file can't be read, a row breaks the format, or the units of boxes in texts can't
@@ -73,12 +75,14 @@ class ConversationSource:
         options: ReaderOptions,
         notes: tuple[str, ...] = (),
         refine: Refine | None = None,
+        text_units: Units | None = None,
+        max_side: int | None = None,
     ) -> None:
         root = root_of(path)
         self.name = options.name or (root.resolve().name if path.is_dir() else path.name)
         self._read_one, self._refine = read_one, refine
-        self._pictures = Pictures(root, dict.fromkeys(file.path.parent for file in files))
-        self._units: Units | None = None
+        self._pictures = Pictures(root, dict.fromkeys(file.path.parent for file in files), max_side)
+        self._units = text_units
         self._are_told = options.box_units is not None
         self._none_is_empty = False
         tally = RowTally(self._pictures)
@@ -92,13 +96,13 @@ class ConversationSource:
             for number, rows in enumerate(self._rows)
         )
         self.class_names = options.classes or tally.class_names()
-        self._none_is_empty = tally.groundings > tally.texts
+        self._none_is_empty = tally.groundings >= tally.texts
         for rows in self._rows:
             unsure = rows.facts.usable_boxes < 0
             rows.facts.usable_boxes[unsure] = 0 if self._none_is_empty else 1
         self._notes = [*notes, *self._pictures.notes, *tally.left_out_notes()]
         self._find_units(tally, options.box_units)
-        self.fingerprint = tally.fingerprint(self._units, self._none_is_empty)
+        self.fingerprint = tally.fingerprint(self._units, self._none_is_empty, max_side)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -163,7 +167,7 @@ class ConversationSource:
                 raise ConfigError(f"box units {told!r}; they must be {' or '.join(BOX_UNITS)}")
             self._units = "pixels" if told == "pixels" else "relative_1000"
             self._notes.append(f"boxes: {told}, as told ({evidence + tally.pixel_evidence})")
-        elif tally.text_boxes:
+        elif tally.text_boxes and self._units is None:
             self._units = evidence.verdict()
             if self._units is None and not tally.has_lists:
                 self._units = "relative_1000"

@@ -29,13 +29,7 @@ def find_inside(root: Path, named: str, folders: Iterable[Path], where: str) -> 
         DataError: The path is absolute or leads out of the root, by itself or by a link, or no such
             file is there.
     """
-    relative = os.path.normpath(named.replace("\\", "/")) if "\0" not in named else ""
-    if not named or not relative:
-        raise DataError(f"{where}: {named!r} is no path; name a file inside the data set")
-    if os.path.isabs(relative) or relative[1:2] == ":" or relative.split("/")[0] == os.pardir:
-        raise DataError(
-            f"{where}: path {named!r} leads out of the data set; use paths inside {root.name or root}"
-        )
+    relative = _relative(root, named, where)
     real_root = root.resolve()
     for folder in folders:
         file = folder / relative
@@ -65,3 +59,42 @@ def read_inside(file: Path, where: str) -> bytes:
         raise DataError(
             f"{where}: cannot read {file.name} ({error.strerror or error}); check its permissions"
         ) from error
+
+
+def list_inside(root: Path, named: str, folders: Iterable[Path], where: str) -> list[str]:
+    """List the files in a folder that an annotation names.
+
+    Args:
+        root: The data set's folder, which nothing may leave.
+        named: The folder as written; backslashes count as slashes.
+        folders: Where to look for it, first hit wins; all of them inside `root`.
+        where: `file:line` of the annotation, to open a message.
+
+    Returns:
+        Paths relative to `root`, with forward slashes, in the order of their names; empty where no such
+        folder is there.
+
+    Raises:
+        DataError: The path is absolute or leads out of the root, by itself or by a link.
+    """
+    relative = _relative(root, named, where)
+    for folder in (parent / relative for parent in folders):
+        if folder.is_dir():
+            if not folder.resolve().is_relative_to(root.resolve()):
+                raise DataError(
+                    f"{where}: {named!r} is a link out of {root.name or root}; put the folder itself there"
+                )
+            files = sorted(file for file in folder.iterdir() if file.is_file())
+            return [file.relative_to(root).as_posix() for file in files]
+    return []
+
+
+def _relative(root: Path, named: str, where: str) -> str:
+    relative = os.path.normpath(named.replace("\\", "/")) if "\0" not in named else ""
+    if not named or not relative:
+        raise DataError(f"{where}: {named!r} is no path; name a file inside the data set")
+    if os.path.isabs(relative) or relative[1:2] == ":" or relative.split("/")[0] == os.pardir:
+        raise DataError(
+            f"{where}: path {named!r} leads out of the data set; use paths inside {root.name or root}"
+        )
+    return relative

@@ -7,9 +7,12 @@ places are tried on the first images and kept in the order of their hits. Leaves
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
+
+from PIL import Image
 
 from paddle_ground.data.headers import read_header
 from paddle_ground.data.readers.inside import find_inside, read_inside
@@ -25,10 +28,11 @@ class Pictures:
     Args:
         root: The data set's folder, which nothing may leave.
         first: Folders inside it to look in before others, such as the annotation file's.
+        max_side: Images whose longer side has more pixels are made smaller; None to give files as they are.
     """
 
-    def __init__(self, root: Path, first: Iterable[Path] = ()) -> None:
-        self._root = root
+    def __init__(self, root: Path, first: Iterable[Path] = (), max_side: int | None = None) -> None:
+        self._root, self._max_side = root, max_side
         self._real_root = root.resolve()
         named = [*first, root, root / "images", root / "data"]
         inner = [folder for pattern in ("*", "*/*") for folder in sorted(root.glob(pattern))]
@@ -75,7 +79,8 @@ class Pictures:
 
     def read(self, named: str, where: str) -> bytes:
         """Read an image file whole; see `find`."""
-        return read_inside(self.find(named, where), where)
+        data = read_inside(self.find(named, where), where)
+        return data if self._max_side is None else _shrunk(data, self._max_side, f"{where}: {named}")
 
     def reader(self, named: str, where: str) -> Callable[[], bytes]:
         """Give a function that reads an image file whole; see `find`."""
@@ -118,3 +123,23 @@ class Pictures:
         except DataError:
             return False
         return True
+
+
+def _shrunk(data: bytes, max_side: int, where: str) -> bytes:
+    """Make an image smaller; what was a JPEG stays one, all else becomes a PNG."""
+    try:
+        header = read_header(data)
+        if max(header.size_wh) <= max_side:
+            return data
+        with Image.open(io.BytesIO(data)) as image:
+            is_jpeg = image.format == "JPEG"
+            small = image.convert("RGB")
+        small.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(f"{where}: not a readable image ({error}); replace it") from error
+    stream = io.BytesIO()
+    if is_jpeg:
+        small.save(stream, "JPEG", quality=95)
+    else:
+        small.save(stream, "PNG")
+    return stream.getvalue()
