@@ -16,6 +16,7 @@ from typing import Annotated, Literal, NoReturn
 import typer
 
 from paddle_ground.data.command import prepare_command
+from paddle_ground.data.flags import GroupedHelp
 from paddle_ground.errors import PaddleGroundError
 
 app = typer.Typer(
@@ -66,7 +67,7 @@ def demo(
     run_demo(options if source is None else options.for_source(source), typer.echo)
 
 
-app.command("prepare", short_help="Turn annotated images into samples.")(prepare_command)
+app.command("prepare", cls=GroupedHelp, short_help="Turn annotated images into samples.")(prepare_command)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""The flags of `prepare`, one type each: its spellings, its help, its panel.
+"""The flags of `prepare`, one type each: its spellings, its help, its heading.
 
 Takes nothing; gives annotations for the command's parameters, whose defaults stand in the command.
 Every flag is spelled with dashes (ours) and with underscores (the PaddleFormers tutorial's).
@@ -10,11 +10,29 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from paddle_ground.data.choices import Ask, BoxOrder, MaxBoxesBy, PromptLanguage, Task
 
 SOURCE, RESULT, SAMPLING = "The source", "The result", "Which images"
 QUESTIONS, ANSWERS, CLASSES, VIEWS = "Questions", "Answers", "Classes", "Other views of images"
+
+
+class GroupedHelp(TyperCommand):
+    """A command whose help lists its options under the headings of their panels."""
+
+    # Typer brings a click of its own in some versions, so that neither one's types fit all of them.
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write a list for each heading, in the order in which headings come up."""
+        panels: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record:
+                other = "Arguments" if param.param_type_name == "argument" else "Help"
+                panels.setdefault(getattr(param, "rich_help_panel", None) or other, []).append(record)
+        for title, records in panels.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
 
 
 def _flag(name: str, text: str, panel: str, metavar: str | None = None) -> Any:
@@ -101,13 +119,11 @@ Order = Annotated[
 ]
 MinBoxSide = Annotated[
     float,
-    _flag("--min-box-side", "Don't ask for boxes narrower or lower than so many pixels.", ANSWERS, "PX"),
+    _flag("--min-box-side", "Don't ask for boxes narrower or lower than this.", ANSWERS, "PX"),
 ]
 MaxBoxes = Annotated[
     int | None,
-    _flag(
-        "--max-boxes", "The most boxes an answer names; the truth keeps all.  [default: no limit]", ANSWERS
-    ),
+    _flag("--max-boxes", "Most boxes an answer names; the truth keeps all.  [default: no limit]", ANSWERS),
 ]
 KeepBoxes = Annotated[
     MaxBoxesBy, _flag("--max-boxes-by", "Which boxes those are: the largest, or the first in order.", ANSWERS)
@@ -127,7 +143,7 @@ WhichAsk = Annotated[
 ]
 AbsentClasses = Annotated[
     int,
-    _flag("--absent-classes", "How many classes that are not there a prompt together names too.", QUESTIONS),
+    _flag("--absent-classes", "How many absent classes a prompt together names too.", QUESTIONS),
 ]
 Language = Annotated[
     PromptLanguage, _flag("--language", "Of the prompt around names and phrases; mixed draws one.", QUESTIONS)
@@ -149,9 +165,7 @@ KeepClasses = Annotated[
 DropClasses = Annotated[str | None, _flag("--drop-classes", "All classes but these.", CLASSES, "A,B")]
 Rename = Annotated[
     list[str] | None,
-    _flag(
-        "--rename", "Another name for a class; two of one name become one. Repeatable.", CLASSES, "OLD=NEW"
-    ),
+    _flag("--rename", "A class's new name; two of one name become one. Repeatable.", CLASSES, "OLD=NEW"),
 ]
 GroupBy = Annotated[
     str | None,

