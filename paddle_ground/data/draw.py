@@ -63,6 +63,7 @@ def draw_pieces(source: Source, options: PrepareOptions, workers: int) -> Draw:
     phrases = None
     if profile is not None and options.negatives is not None:
         splits, absent, phrases = _balance_negatives(splits, profile, source, options)
+        notes += _share_notes(splits, absent, profile, options.negatives)
     if profile is not None and options.repeat_factor_threshold is not None:
         times = draw_repeats(splits, profile.classes, options.repeat_factor_threshold, options.seed)
     return Draw(plan_pieces(source.chunks, facts, splits, absent, times), phrases, notes)
@@ -83,6 +84,21 @@ def _torn_notes(eligible: BoolArray, is_val: BoolArray, groups: IntArray | None)
     torn = int((eligible & ~is_val & np.isin(groups, groups[is_val])).sum())
     found = f"groups: {len(np.unique(groups))} among {len(groups)} rows, none in both splits"
     return (found + (f"; {torn} train rows left out, as val has others of their group" if torn else ""),)
+
+
+def _share_notes(splits: SplitArray, absent: IntArray, profile: Profile, share: float) -> tuple[str, ...]:
+    drawn = splits != LEFT_OUT
+    positives = int(profile.positives[drawn].sum())
+    empty = int((drawn & (profile.positives + profile.negatives + absent == 0)).sum())
+    negatives = int(profile.negatives[drawn].sum() + absent.sum()) + empty
+    found = negatives / max(positives + negatives, 1)
+    if abs(found - share) < 0.01 or abs(negatives - share * (positives + negatives)) < 2:
+        return ()
+    why = "no more images without objects" if found < share else "the source itself has more"
+    return (
+        f"negatives: {negatives} of {positives + negatives} samples ({100 * found:.0f} %), "
+        f"not {100 * share:.0f} %: {why}",
+    )
 
 
 def _balance_negatives(
