@@ -1,0 +1,146 @@
+"""Are labels usable, spelled in one way, known, and not contradicting each other?
+
+Takes `SampleView`s, gives problems and the number of boxes of each label. Knows no image.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+
+from paddle_ground.answers import AnswerFormat, AnswerRegion, render
+from paddle_ground.boxes import iou_matrix, valid_mask
+from paddle_ground.data.check.problems import Problem
+from paddle_ground.data.check.view import SampleCheck, SampleView, shown
+from paddle_ground.errors import AnswerError
+
+_MAX_CLASSES = 2000  # With more labels than this they are phrases, not classes.
+_MAX_COUNTED = 50_000
+_MAX_BOXES = 300  # Pairs of boxes are compared in answers up to this size.
+_CONFLICT_IOU = 0.9
+_MIN_TYPO_LENGTH = 5
+_TYPO_SHARE = 0.1  # A typo is rare beside the right spelling.
+_IMBALANCE = 100
+_ENOUGH_BOXES = 1000
+
+
+class LabelCheck(SampleCheck):
+    """All about names.
+
+    Args:
+        class_names: Of the meta file; empty where there are no fixed classes.
+    """
+
+    def __init__(self, class_names: tuple[str, ...] = ()) -> None:
+        self.counts: Counter[str] = Counter()
+        self._class_names = frozenset(class_names)
+        self._first: dict[str, SampleView] = {}
+
+    def look(self, view: SampleView) -> Iterator[Problem]:
+        """Check one sample's labels."""
+        regions = view.regions
+        for region in regions:
+            if region.label not in self.counts and len(self.counts) < _MAX_COUNTED:
+                self._first[region.label] = view
+                yield from _unusable(region.label, view)
+            if region.label in self._first:
+                self.counts[region.label] += 1
+        yield from _conflicts(regions, view)
+
+    def finish(self) -> Iterator[Problem]:
+        """Compare all labels with each other and with the classes."""
+        if len(self.counts) > _MAX_CLASSES:
+            return
+        variants = dict(_variants(self.counts, self._class_names))
+        for label, other in variants.items():
+            message = (
+                f"{shown(label)} ({self.counts[label]} boxes) beside {shown(other)} ({self.counts[other]})"
+            )
+            yield self._first[label].problem("label_variant", message)
+        yield from self._unknown(set(variants))
+        yield from self._imbalance()
+
+    def _unknown(self, variants: set[str]) -> Iterator[Problem]:
+        unknown = set(self.counts) - self._class_names - {""}
+        # Mostly others: the labels are phrases, and the classes are those that the phrases are about.
+        if not self._class_names or len(unknown) > 0.5 * len(self.counts):
+            return
+        for label in sorted(unknown - variants):
+            yield self._first[label].problem("label_unknown", f"{shown(label)} ({self.counts[label]} boxes)")
+
+    def _imbalance(self) -> Iterator[Problem]:
+        if len(self.counts) < 2 or sum(self.counts.values()) < _ENOUGH_BOXES:
+            return
+        (common, most), (rare, least) = self.counts.most_common()[0], self.counts.most_common()[-1]
+        if most >= _IMBALANCE * least:
+            rarest = sum(count * _IMBALANCE <= most for count in self.counts.values())
+            message = (
+                f"{shown(common)} has {most} boxes, {shown(rare)} {least}; {rarest} classes have less than "
+                f"1 in {_IMBALANCE} of the most frequent"
+            )
+            yield Problem("class_imbalance", self._first[common].path, 0, message)
+
+
+def _unusable(label: str, view: SampleView) -> Iterator[Problem]:
+    if not label:  # A box without a name is an answer of its own kind, not a bad name.
+        return
+    try:
+        render([AnswerRegion(label, (0, 0, 1, 1))], AnswerFormat.TOKENS)
+    except AnswerError as error:
+        yield view.problem("label_unusable", str(error).split(": ", 1)[-1].split(";")[0])
+
+
+def _conflicts(regions: list[AnswerRegion], view: SampleView) -> Iterator[Problem]:
+    if len({region.label for region in regions}) < 2 or len(regions) > _MAX_BOXES:
+        return
+    boxes = np.array([region.box for region in regions], dtype=np.float64)
+    overlap = np.triu(iou_matrix(boxes, boxes) > _CONFLICT_IOU, k=1) & valid_mask(boxes)[:, None]
+    for first, second in zip(*np.nonzero(overlap), strict=True):
+        one, other = regions[first].label, regions[second].label
+        if one != other and one and other:
+            yield view.problem("label_conflict", f"{shown(one)} and {shown(other)} share a box")
+
+
+def _variants(counts: Counter[str], class_names: frozenset[str]) -> Iterator[tuple[str, str]]:
+    """Find (odd spelling, usual spelling)."""
+    usual: dict[str, str] = {}
+    for label, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
+        if not label:
+            continue
+        same = usual.setdefault(_plain(label), label)
+        if same != label:
+            if not {same, label} <= class_names:
+                yield label, same
+            continue
+        typo = next((usual[key] for key in _one_letter_off(label) if usual.get(key, label) != label), None)
+        if typo is not None and _is_typo(label, typo, counts) and not {typo, label} <= class_names:
+            yield label, typo
+            continue
+        for key in _one_letter_off(label):
+            usual.setdefault(key, label)
+
+
+def _plain(label: str) -> str:
+    """Fold case, blanks, dashes and a plural's end."""
+    words = re.sub(r"[\s_\-./]+", "", label.casefold())
+    for end, stem in (("ies", "y"), ("es", "e"), ("s", "")):
+        if len(words) > 4 and words.endswith(end) and not words.endswith("ss"):
+            return words.removesuffix(end) + stem
+    return words
+
+
+def _one_letter_off(label: str) -> list[str]:
+    """Give the label with one letter left out, each way; labels that share one are an edit or two apart."""
+    plain = _plain(label)
+    # Marked, so that it can't be taken for another label as it stands.
+    return [f"\0{plain[:i]}{plain[i + 1 :]}" for i in range(len(plain))] + [f"\0{plain}"]
+
+
+def _is_typo(label: str, usual: str, counts: Counter[str]) -> bool:
+    if min(len(label), len(usual)) < _MIN_TYPO_LENGTH or counts[label] > _TYPO_SHARE * counts[usual]:
+        return False
+    # "class 1" and "class 2" are meant.
+    return re.sub(r"\D", "", label) == re.sub(r"\D", "", usual)
