@@ -78,6 +78,18 @@ Classes = Annotated[
         SOURCE,
     ),
 ]
+BoxUnits = Annotated[
+    str | None,
+    _flag(
+        "--box-units",
+        "pixels or relative_1000, of boxes in the text of conversations.  [default: by evidence]",
+        SOURCE,
+    ),
+]
+Frames = Annotated[int, _flag("--frames", "How many frames of an episode a question is asked about.", SOURCE)]
+FrameMaxSide = Annotated[
+    int | None, _flag("--frame-max-side", "Shrink longer frames of episodes to so many pixels.", SOURCE, "PX")
+]
 BadImages = Annotated[
     str, _flag("--bad-images", "stop at a broken or wrongly sized image, or skip it.", SOURCE)
 ]

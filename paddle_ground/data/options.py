@@ -55,6 +55,9 @@ class PrepareOptions:
         bad_images: "stop" at a missing, broken or wrongly sized image, or "skip" and count it.
         workers: How many chunks to convert at a time; 0 for one a processor.
         source_format: The source's format; see `paddle_ground.data.recognise`.
+        box_units: "pixels" or "relative_1000", of boxes in the text of conversations; None to find out.
+        frames: How many frames of an episode a question is asked about.
+        frame_max_side: The longer side that frames are shrunk to, in pixels; None to leave them.
         task: What is asked about an image; see `paddle_ground.data.questions`.
         ask: Of task "classes": one question for all classes "together", or one for "each".
         absent_classes: How many classes that are not there a question together names too.
@@ -91,6 +94,9 @@ class PrepareOptions:
     bad_images: str = "stop"
     workers: int = 0
     source_format: str = AUTO
+    box_units: str | None = None
+    frames: int = 8
+    frame_max_side: int | None = None
     task: Task = "auto"
     ask: Ask = "together"
     absent_classes: int = 2
@@ -139,6 +145,7 @@ class PrepareOptions:
 
 _DEFAULTS = PrepareOptions(Path())
 _NAMED_IN_USE = (
+    *("box_units", "frames", "frame_max_side"),
     *("task", "ask", "absent_classes", "language", "negatives", "min_box_side", "max_boxes", "max_boxes_by"),
     *("group_by", "repeat_factor_threshold"),
 )
@@ -191,6 +198,10 @@ def _check_numbers(options: PrepareOptions) -> None:
     threshold = options.repeat_factor_threshold
     if threshold is not None and not 0 < threshold <= 1:
         raise ConfigError(f"repeat_factor_threshold is {threshold:g}; it must be above 0, and at most 1")
+    if options.frames < 1:
+        raise ConfigError(f"frames is {options.frames}; it must be 1 or more")
+    if options.frame_max_side is not None and options.frame_max_side < 1:
+        raise ConfigError(f"frame_max_side is {options.frame_max_side}; it must be 1 or more pixels")
     if options.group_by is not None:
         try:
             re.compile(options.group_by)

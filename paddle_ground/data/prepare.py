@@ -130,7 +130,10 @@ def _open_source(options: PrepareOptions) -> tuple[Source, Recognised]:
         root = download_dataset(options.dataset_repo)
         name = options.dataset_repo if not Path(options.dataset_repo).is_dir() else None
     found = recognise(root, options.source_format)
-    source = found.format.open(root, ReaderOptions(classes, layout, options.split_map, name))
+    told = ReaderOptions(
+        classes, layout, options.split_map, name, options.box_units, options.frames, options.frame_max_side
+    )
+    source = found.format.open(root, told)
     return relabel(source, options.class_choice), found
 
 

@@ -138,7 +138,7 @@ class ConversationSource:
 
     def _scan_file(self, file: AnnotationFile, tally: RowTally) -> Iterator[_Rows]:
         tally.add_file(file)
-        kept: list[tuple[JsonRow, RowFacts]] = []
+        kept: list[_Kept] = []
         for row in scan_rows(file.path, file.name):
             where = f"{file.name}:{row.line}"
             try:
@@ -148,7 +148,7 @@ class ConversationSource:
             except LeftOut as error:
                 tally.leave_out(str(error), where)
                 continue
-            kept.append((replace(row, value={}), tally.add(dialogue)))
+            kept.append((replace(row, value={}), tally.add(dialogue), dialogue.images[0]))
             if len(kept) == _CHUNK_ROWS:
                 yield _pack(file, kept)
                 kept = []
@@ -218,8 +218,12 @@ def _emptied(turn: Message) -> Message:
     return Message(turn.role, EMPTY_GROUNDING) if is_none else turn
 
 
-def _pack(file: AnnotationFile, kept: list[tuple[JsonRow, RowFacts]]) -> _Rows:
-    places = np.array([(row.start, row.size, row.line) for row, _ in kept], dtype=np.int64)
-    facts = np.array([(fact.image_id, fact.boxes, fact.usable) for _, fact in kept], dtype=np.int64)
+_Kept = tuple[JsonRow, RowFacts, str]  # The last is the row's group: its first image.
+
+
+def _pack(file: AnnotationFile, kept: list[_Kept]) -> _Rows:
+    places = np.array([(row.start, row.size, row.line) for row, _, _ in kept], dtype=np.int64)
+    numbers = np.array([(fact.image_id, fact.boxes, fact.usable) for _, fact, _ in kept], dtype=np.int64)
     starts, sizes, lines = places.T
-    return _Rows(file, starts, sizes, lines, ChunkFacts(facts[:, 0], facts[:, 1], facts[:, 2]))
+    facts = ChunkFacts(*numbers.T, groups=tuple(group for _, _, group in kept))
+    return _Rows(file, starts, sizes, lines, facts)
