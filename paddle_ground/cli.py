@@ -15,9 +15,11 @@ from typing import Annotated, Literal, NoReturn
 
 import typer
 
+from paddle_ground.data.check_command import check_command
 from paddle_ground.data.command import prepare_command
 from paddle_ground.data.flags import GroupedHelp
 from paddle_ground.errors import PaddleGroundError
+from paddle_ground.evaluate.command import evaluate_command
 
 app = typer.Typer(
     name="paddle-ground",
@@ -68,6 +70,7 @@ def demo(
 
 
 app.command("prepare", cls=GroupedHelp, short_help="Turn annotated images into samples.")(prepare_command)
+app.command("check", short_help="Check samples before training.")(check_command)
 
 
 @app.command()
@@ -181,29 +184,7 @@ def ground(
         draw_grounding(image, found.regions, save)
 
 
-@app.command("eval")
-def evaluate(
-    predictions: Annotated[Path, typer.Argument(help="predictions.jsonl, as `predict` writes it.")],
-    samples: Annotated[Path, typer.Argument(help="The samples that were predicted, or their .truth.json.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for metrics.json.")] = Path("report"),
-    iou: Annotated[float, typer.Option(help="IoU from which on a box counts as found.")] = 0.5,
-    compare: Annotated[Path | None, typer.Option(help="A second model's predictions.")] = None,
-    out_of_domain: Annotated[
-        tuple[Path, Path, Path] | None, typer.Option(help="Both models' predictions of other data; it.")
-    ] = None,
-) -> None:
-    """Score predictions against the exact boxes.
-
-    \b
-    Examples:
-      paddle-ground eval runs/demo/predictions.jsonl data/coco/val.jsonl
-      paddle-ground eval predictions.jsonl val.truth.json --iou 0.75 --output report
-      paddle-ground eval before.jsonl val.truth.json --compare after.jsonl
-    """
-    from paddle_ground.evaluate.command import report
-
-    other = out_of_domain and (*out_of_domain[:2], _truth_of(out_of_domain[2]))
-    typer.echo(report(predictions, _truth_of(samples), output, iou, compare, other))
+app.command("eval", short_help="Score predictions against the exact boxes.")(evaluate_command)
 
 
 @app.command()

@@ -27,7 +27,7 @@ from paddle_ground.records import (
     write_truth,
 )
 
-COMMANDS = {"demo", "prepare", "train", "predict", "ground", "eval", "draw", "version"}
+COMMANDS = {"check", "demo", "prepare", "train", "predict", "ground", "eval", "draw", "version"}
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:

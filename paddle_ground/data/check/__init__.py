@@ -1,6 +1,6 @@
 """Check samples before they cost a GPU hour: all problems at once, each with its place and the way out.
 
-Takes a samples file (see `records.samples`), gives a `CheckReport`; `command` is its door on the
+Takes a samples file (see `records.samples`), gives a `CheckReport`; `data.check_command` is its door on the
 command line. Each theme is a small check of its own (see `registry`). Knows no trainer: what
 PaddleFormers will do with a sample is counted here and held against it in a test.
 """
