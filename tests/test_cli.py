@@ -16,16 +16,7 @@ from PIL import Image
 from paddle_ground import __version__
 from paddle_ground.cli import app, main
 from paddle_ground.infer import Grounding
-from paddle_ground.records import (
-    Category,
-    Prediction,
-    PredictionSink,
-    Region,
-    Truth,
-    TruthBox,
-    TruthImage,
-    write_truth,
-)
+from paddle_ground.records import Region
 
 COMMANDS = {"check", "demo", "prepare", "train", "predict", "ground", "eval", "draw", "version"}
 
@@ -110,20 +101,12 @@ def test_a_wrong_option_is_a_usage_error(capsys):
 
 
 @pytest.fixture
-def predicted(tmp_path: Path) -> Path:
+def predicted(tmp_path: Path, write_run) -> Path:
     """A folder with one sample of two boxes, and a prediction that finds one of them exactly."""
     (tmp_path / "images").mkdir()
     Image.new("RGB", (64, 48), "grey").save(tmp_path / "images" / "a.png")
-    boxes = (
-        TruthBox(1, 1, 0, (4.0, 4.0, 24.0, 24.0), 400.0),
-        TruthBox(2, 1, 0, (40.0, 8.0, 60.0, 28.0), 400.0),
-    )
-    truth = Truth((TruthImage(1, "images/a.png", (64, 48)),), boxes, (Category(0, "cup"),))
-    write_truth(tmp_path / "val.truth.json", truth)
-    with PredictionSink(tmp_path / "predictions.jsonl") as sink:
-        region = Region("cup", (4.0, 4.0, 24.0, 24.0))
-        sink.write(Prediction(0, "images/a.png", (64, 48), "find", "...", "ok", regions=(region,)))
-    return tmp_path
+    box, other = (4.0, 4.0, 24.0, 24.0), (40.0, 8.0, 60.0, 28.0)
+    return write_run(tmp_path, ["images/a.png"], [[box, other]], [[box]], label="cup")
 
 
 # The samples themselves are not read: either name leads to the truth beside them.

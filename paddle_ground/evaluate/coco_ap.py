@@ -26,6 +26,17 @@ class Detection:
 
 
 @dataclass(frozen=True, slots=True)
+class CategoryPrecision:
+    """AP of one class, 0..1; None for a size of which the truth has no box."""
+
+    ap: float = 0.0
+    ap50: float = 0.0
+    ap_small: float | None = None
+    ap_medium: float | None = None
+    ap_large: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AveragePrecision:
     """COCO's box AP, all sizes, at most 100 predictions an image and class.
 
@@ -33,7 +44,7 @@ class AveragePrecision:
         ap: Mean over IoU 0.50, 0.55, ... 0.95 and over the classes that have a true box; 0..1.
         ap50: At IoU 0.5.
         ap75: At IoU 0.75.
-        by_category: AP and AP50 by category id, for those classes.
+        by_category: The same by category id, for those classes.
         ap_small: AP of objects up to 32 x 32 pixels; None, as for the next two, where the truth has none.
         ap_medium: Up to 96 x 96 pixels.
         ap_large: Beyond.
@@ -45,7 +56,7 @@ class AveragePrecision:
     ap: float
     ap50: float
     ap75: float
-    by_category: Mapping[int, tuple[float, float]]
+    by_category: Mapping[int, CategoryPrecision]
     ap_small: float | None = None
     ap_medium: float | None = None
     ap_large: float | None = None
@@ -70,7 +81,7 @@ def average_precision(detections: Sequence[Detection], truth: Truth) -> AverageP
     """
     to_find = {box.category_id for box in truth.annotations if not box.is_crowd}
     if not to_find or not detections:
-        return AveragePrecision(0.0, 0.0, 0.0, dict.fromkeys(sorted(to_find), (0.0, 0.0)))
+        return AveragePrecision(0.0, 0.0, 0.0, dict.fromkeys(sorted(to_find), CategoryPrecision()))
     try:
         from faster_coco_eval import COCO, COCOeval_faster
     except ImportError as error:
@@ -86,7 +97,11 @@ def average_precision(detections: Sequence[Detection], truth: Truth) -> AverageP
     recall = np.asarray(evaluation.eval["recall"])[:, :, 0, :]
     thresholds = np.asarray(evaluation.params.iouThrs)
     by_category = {
-        int(category_id): (_mean(precision[:, :, k]), _mean(precision[_at(thresholds, 0.5), :, k]))
+        int(category_id): CategoryPrecision(
+            _mean(precision[:, :, k]),
+            _mean(precision[_at(thresholds, 0.5), :, k]),
+            *(_mean_or_none(by_size[:, :, k, size]) for size in (1, 2, 3)),
+        )
         for k, category_id in enumerate(evaluation.params.catIds)
         if int(category_id) in to_find
     }

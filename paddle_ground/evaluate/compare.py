@@ -17,12 +17,13 @@ import numpy as np
 
 from paddle_ground.boxes import FloatArray
 from paddle_ground.errors import EvaluationError
-from paddle_ground.evaluate.pairing import pair_up
-from paddle_ground.evaluate.tally import count
+from paddle_ground.evaluate.pairing import TruthEntries, pair_up
+from paddle_ground.evaluate.resampling import NAMES, MatchTable
 from paddle_ground.files import write_text
 from paddle_ground.records import Prediction, Truth, read_predictions, read_truth
 
 COMPARE_NAME = "compare.json"
+RESAMPLES = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,8 @@ class Difference:
     """One metric of both models; all 0..1.
 
     Attributes:
-        name: "precision", "recall", "f1" or "mean_iou", all boxes pooled.
+        name: As in `DetectionMetrics`: "ap", "ap50", "precision", "recall", "f1" (at the threshold that
+            was asked for), "f1_miou", "mean_iou" (of the hits), "parse_rate".
         a: The first model's.
         b: The second model's.
         difference: b - a.
@@ -48,7 +50,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class ImageChange:
-    """F1 of one image under both models; 1.0 for an empty answer where there is nothing to find."""
+    """One measure of one image (or question about it) under both models, 0..1."""
 
     image: str
     a: float
@@ -61,12 +63,16 @@ class Comparison:
 
     Attributes:
         differences: One a metric.
-        better: Images whose F1 is higher under b, largest gain first.
+        better: Images whose F1 is higher under b, largest gain first. Without anything to find, an empty
+            answer has 1 and any other 0.
         worse: Those where it is lower, largest loss first.
         images: How many were compared.
         confidence: Share of the bootstrap inside each interval.
         resamples: How often images were drawn.
         seed: Of the drawing.
+        better_iou: As `better`, by the mean over the true boxes of the IoU of what found them, 0 for those
+            that were missed.
+        worse_iou: As `worse`, by the same.
     """
 
     differences: tuple[Difference, ...]
@@ -76,6 +82,8 @@ class Comparison:
     confidence: float
     resamples: int
     seed: int
+    better_iou: tuple[ImageChange, ...] = ()
+    worse_iou: tuple[ImageChange, ...] = ()
 
     def to_json(self) -> dict[str, object]:
         """Give what `compare.json` holds."""
@@ -87,40 +95,49 @@ def compare(
     b: Sequence[Prediction],
     truth: Truth,
     iou_threshold: float = 0.5,
-    resamples: int = 1000,
+    resamples: int = RESAMPLES,
     seed: int = 0,
     confidence: float = 0.95,
 ) -> Comparison:
     """Compare two models' predictions for one truth; an image without a prediction counts as missed.
 
+    Args:
+        a: The first model's predictions.
+        b: The second model's.
+        truth: Of both.
+        iou_threshold: For precision, recall, F1, mean IoU and the changed images.
+        resamples: How often as many images as there are get drawn, with replacement.
+        seed: Of the drawing; the same seed gives the same intervals.
+        confidence: Share of the differences drawn that lies inside the intervals, above 0, below 1.
+
     Raises:
-        EvaluationError: The truth has no image, or see `evaluate_detection`.
+        EvaluationError: The truth has no image, `resamples` or `confidence` is out of range, or see
+            `evaluate_detection`.
     """
     if not truth.images:
         raise EvaluationError("the truth has no image; give the truth.json that was predicted")
-    rows_a, rows_b = (_by_image(found, truth, iou_threshold) for found in (a, b))
+    if resamples < 1 or not 0 < confidence < 1:
+        raise EvaluationError(
+            f"{resamples} resamples at confidence {confidence}; expected at least 1, and between 0 and 1"
+        )
+    tables = [match_table(found, truth, iou_threshold) for found in (a, b)]
     n = len(truth.images)
     draws = np.random.default_rng(seed)
-    drawn = []
-    for _ in range(resamples):
-        rows = draws.integers(0, n, n)
-        drawn.append(_metrics(rows_b[rows].sum(axis=0)) - _metrics(rows_a[rows].sum(axis=0)))
+    weights = np.stack([np.bincount(draws.integers(0, n, n), minlength=n) for _ in range(resamples)])
+    drawn = tables[1].measure(weights.astype(np.float64)) - tables[0].measure(weights.astype(np.float64))
     tail = 50 * (1 - confidence)
-    low, high = np.percentile(np.stack(drawn), [tail, 100 - tail], axis=0)
-    whole_a, whole_b = _metrics(rows_a.sum(axis=0)), _metrics(rows_b.sum(axis=0))
+    low, high = np.percentile(drawn, [tail, 100 - tail], axis=0)
+    whole_a, whole_b = (table.measure(np.ones((1, n)))[0] for table in tables)
     differences = tuple(
         Difference(name, *(float(v[k]) for v in (whole_a, whole_b, whole_b - whole_a, low, high)))
-        for k, name in enumerate(("precision", "recall", "f1", "mean_iou"))
+        for k, name in enumerate(NAMES)
     )
-    names = {image.id: image.file_name for image in truth.images}
-    changes = [
-        ImageChange(names[image_id], _image_f1(row_a), _image_f1(row_b))
-        for image_id, row_a, row_b in zip(sorted(names), rows_a, rows_b, strict=True)
-    ]
-    changes.sort(key=lambda one: (one.a - one.b, one.image))
-    worse = sorted((one for one in changes if one.b < one.a), key=lambda one: (one.b - one.a, one.image))
-    better = tuple(one for one in changes if one.b > one.a)
-    return Comparison(differences, better, tuple(worse), n, confidence, resamples, seed)
+    names = [_name(image.file_name, image.prompt) for image in sorted(truth.images, key=lambda i: i.id)]
+    better, worse = _changes(names, *(_image_f1(table.rows) for table in tables))
+    better_iou, worse_iou = _changes(names, *(_image_iou(table.rows) for table in tables))
+    return Comparison(
+        differences, better, worse, n, confidence, resamples, seed, better_iou, worse_iou
+    )  # fmt: skip
 
 
 def compare_files(
@@ -129,6 +146,8 @@ def compare_files(
     truth_path: str | os.PathLike[str],
     output_dir: str | os.PathLike[str],
     iou_threshold: float = 0.5,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
 ) -> Comparison:
     """Compare two predictions files and write `compare.json` into a folder.
 
@@ -138,7 +157,12 @@ def compare_files(
         DataError: The folder can't be written.
     """
     a, b = list(read_predictions(a_path)), list(read_predictions(b_path))
-    comparison = compare(a, b, read_truth(truth_path), iou_threshold)
+    try:
+        comparison = compare(a, b, read_truth(truth_path), iou_threshold, resamples, seed)
+    except EvaluationError as error:
+        raise EvaluationError(
+            f"{os.fspath(a_path)} and {os.fspath(b_path)} against {os.fspath(truth_path)}: {error}"
+        ) from error
     text = json.dumps(comparison.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
     write_text(Path(output_dir) / COMPARE_NAME, text + "\n")
     return comparison
@@ -150,33 +174,54 @@ def render_comparison(comparison: Comparison, most: int = 5) -> str:
     for one in comparison.differences:
         a, b, difference, low, high = (100 * v for v in (one.a, one.b, one.difference, one.low, one.high))
         lines.append(f"{one.name:10}{a:8.1f}{b:8.1f}{difference:+8.1f}   {low:+.1f} ... {high:+.1f}")
-    for title, changes in (("better", comparison.better), ("worse", comparison.worse)):
-        lines.append(f"{title}: {len(changes)} of {comparison.images} images")
-        lines += [f"  {one.image}  F1 {100 * one.a:.1f} -> {100 * one.b:.1f}" for one in changes[:most]]
+    lines.append(f"(paired bootstrap over {comparison.images} images, {comparison.resamples} drawings)")
+    for measure, title, changes in (
+        ("F1", "better", comparison.better), ("F1", "worse", comparison.worse),
+        ("IoU", "better", comparison.better_iou), ("IoU", "worse", comparison.worse_iou),
+    ):  # fmt: skip
+        lines.append(f"{title} by {measure}: {len(changes)} of {comparison.images} images")
+        lines += [
+            f"  {one.image}  {measure} {100 * one.a:.1f} -> {100 * one.b:.1f}" for one in changes[:most]
+        ]
     return "\n".join(lines)
 
 
-def _by_image(found: Sequence[Prediction], truth: Truth, iou_threshold: float) -> FloatArray:
-    """Give hits, wrong, missed and the hits' summed IoU, one row an image, by image id."""
-    rows = []
-    for case in pair_up(found, truth):
-        tally = count([case], iou_threshold)
-        counts = tally.by_category.values()
-        rows.append((
-            float(sum(one.hits for one in counts)), float(sum(one.wrong for one in counts)),
-            float(sum(one.missed for one in counts)), tally.iou_sum,
-        ))  # fmt: skip
-    return np.asarray(rows, dtype=np.float64)
+def match_table(found: Sequence[Prediction], truth: Truth, iou_threshold: float) -> MatchTable:
+    """Match one model's boxes, for any drawing of images to be scored."""
+    cases = pair_up(found, truth)
+    rows = {case.image_id: row for row, case in enumerate(cases)}
+    entries = TruthEntries(truth.images)
+    answers = np.zeros((len(cases), 2))
+    for prediction in found:
+        image = entries.find(prediction.image, prediction.prompt)
+        if image is not None:  # pair_up saw to it
+            answers[rows[image.id]] += (prediction.status in ("ok", "repaired"), 1)
+    return MatchTable(cases, answers, truth, iou_threshold)
 
 
-def _metrics(sums: FloatArray) -> FloatArray:
-    hits, wrong, missed, iou = sums.tolist()
-    return np.asarray([
-        hits / max(hits + wrong, 1), hits / max(hits + missed, 1),
-        2 * hits / max(2 * hits + wrong + missed, 1), iou / max(hits, 1),
-    ])  # fmt: skip
+def _name(file_name: str, prompt: str) -> str:
+    return f"{file_name} ({prompt})" if prompt else file_name
 
 
-def _image_f1(row: FloatArray) -> float:
-    hits, wrong, missed, _ = row.tolist()
-    return 2 * hits / (2 * hits + wrong + missed) if hits + wrong + missed else 1.0
+def _image_f1(rows: FloatArray) -> FloatArray:
+    hits, wrong, missed, _ = rows.T
+    whole = 2 * hits + wrong + missed
+    f1: FloatArray = np.where(whole > 0, 2 * hits / np.maximum(whole, 1), 1.0)
+    return f1
+
+
+def _image_iou(rows: FloatArray) -> FloatArray:
+    hits, wrong, missed, ious = rows.T
+    to_find = hits + missed
+    mean: FloatArray = np.where(to_find > 0, ious / np.maximum(to_find, 1), wrong == 0)
+    return mean
+
+
+def _changes(
+    names: Sequence[str], a: FloatArray, b: FloatArray
+) -> tuple[tuple[ImageChange, ...], tuple[ImageChange, ...]]:
+    """Give the images that got better and those that got worse, largest change first."""
+    changes = [ImageChange(name, float(x), float(y)) for name, x, y in zip(names, a, b, strict=True)]
+    better = sorted((one for one in changes if one.b > one.a), key=lambda one: (one.a - one.b, one.image))
+    worse = sorted((one for one in changes if one.b < one.a), key=lambda one: (one.b - one.a, one.image))
+    return tuple(better), tuple(worse)

@@ -1,21 +1,22 @@
-"""Precision and recall against the score threshold, and their pictures.
+"""Precision and recall against the score threshold.
 
-Takes predictions and a truth, gives `Curve`s and PNGs. Knows no average precision: these are the plain
-points, not COCO's envelope. Matching takes the surest box first, so leaving out the boxes below a
-threshold changes nothing above it, and one matching gives all points.
+Takes predictions and a truth, gives `Curve`s. Knows no average precision: these are the plain
+points; `Curve.precision_at` gives COCO's envelope over them. Matching takes the surest box first, so
+leaving out the boxes below a threshold changes nothing above it, and one matching gives all points.
 """
 
 from __future__ import annotations
 
-import os
+import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from paddle_ground.evaluate.pairing import ImageCase, pair_up
 from paddle_ground.evaluate.tally import match_case, score_of, share
-from paddle_ground.files import atomic_writer
 from paddle_ground.records import Prediction, Truth
+
+MOST_POINTS = 201
+"""A curve in metrics.json has at most so many points; a picture shows no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class Curve:
         recall: At each.
         f1: At each.
         best_threshold: That of the highest F1, the highest such; None without a point.
+        truth_boxes: How many there were to find, crowds left out.
     """
 
     name: str
@@ -37,6 +39,34 @@ class Curve:
     recall: tuple[float, ...]
     f1: tuple[float, ...]
     best_threshold: float | None
+    truth_boxes: int = 0
+
+    def precision_at(self, recall: float) -> float:
+        """Give the highest precision at this recall or more, as COCO's AP averages it; 0 beyond the end.
+
+        Equal to COCO's where no two boxes of the class have one score.
+        """
+        first = bisect.bisect_left(self.recall, recall)
+        return max(self.precision[first:], default=0.0)
+
+    def to_json(self) -> dict[str, object]:
+        """Give what `metrics.json` holds: at most `MOST_POINTS` points, both ends and the best among them."""
+        n = len(self.thresholds)
+        kept = set(range(n))
+        if n > MOST_POINTS:
+            kept = {round(i * (n - 1) / (MOST_POINTS - 2)) for i in range(MOST_POINTS - 1)}
+            kept.add(self.f1.index(max(self.f1)))
+        rows = sorted(kept)
+        return {
+            "name": self.name,
+            "truth_boxes": self.truth_boxes,
+            "points": n,
+            "best_threshold": self.best_threshold,
+            "thresholds": [self.thresholds[row] for row in rows],
+            "precision": [self.precision[row] for row in rows],
+            "recall": [self.recall[row] for row in rows],
+            "f1": [self.f1[row] for row in rows],
+        }
 
 
 def detection_curves(
@@ -47,7 +77,11 @@ def detection_curves(
     Raises:
         EvaluationError: See `evaluate_detection`.
     """
-    cases = pair_up(predictions, truth)
+    return case_curves(pair_up(predictions, truth), truth, iou_threshold)
+
+
+def case_curves(cases: Sequence[ImageCase], truth: Truth, iou_threshold: float) -> tuple[Curve, ...]:
+    """Do what `detection_curves` does, from what was paired up already."""
     marks: dict[int | None, list[tuple[float, bool]]] = {}
     for case in cases:
         for category_id in case.category_ids():
@@ -55,33 +89,11 @@ def detection_curves(
     to_find = [box.category_id for box in truth.annotations if not box.is_crowd]
     pooled = [mark for some in marks.values() for mark in some]
     classes = [
-        _curve(one.name, marks[one.id], to_find.count(one.id))
+        _curve(one.name, marks.get(one.id, []), to_find.count(one.id))
         for one in truth.categories
         if one.id in to_find
     ]
     return (_curve("all", pooled, len(to_find)), *classes)
-
-
-def draw_curves(curves: Sequence[Curve], output_dir: str | os.PathLike[str]) -> tuple[Path, Path]:
-    """Write `precision_recall.png` and `f1_threshold.png`, each whole or not at all.
-
-    Raises:
-        DataError: The folder can't be written.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    paths = Path(output_dir) / "precision_recall.png", Path(output_dir) / "f1_threshold.png"
-    for path, labels in zip(paths, (("recall", "precision"), ("score threshold", "F1")), strict=True):
-        figure = Figure(figsize=(5, 4), dpi=120)
-        axes = figure.add_subplot(xlabel=labels[0], ylabel=labels[1], xlim=(0, 1.02), ylim=(0, 1.02))
-        for curve in curves[::-1]:
-            points = (curve.recall, curve.precision) if path is paths[0] else (curve.thresholds, curve.f1)
-            axes.plot(*points, color="black" if curve is curves[0] else "lightgray", lw=1.2)
-        with atomic_writer(path, binary=True) as stream:
-            FigureCanvasAgg(figure)
-            figure.savefig(stream, format="png")
-    return paths
 
 
 def _marks(category_id: int | None, case: ImageCase, iou_threshold: float) -> list[tuple[float, bool]]:
@@ -105,4 +117,5 @@ def _curve(name: str, marks: Sequence[tuple[float, bool]], to_find: int) -> Curv
         tuple(share(hits, to_find) for hits, _ in points.values()),
         f1,
         list(points)[f1.index(max(f1))] if f1 else None,
+        to_find,
     )

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
-from paddle_ground.evaluate.coco_ap import Detection, average_precision
-from paddle_ground.evaluate.pairing import pair_up
+from paddle_ground.evaluate.coco_ap import AveragePrecision, CategoryPrecision, Detection, average_precision
+from paddle_ground.evaluate.curves import Curve, case_curves
+from paddle_ground.evaluate.pairing import ImageCase, pair_up
 from paddle_ground.evaluate.rates import ConfusionCell, Rates, confusion, f1_miou, rates
-from paddle_ground.evaluate.tally import Counts, count, score_of, share
+from paddle_ground.evaluate.tally import UNSCORED, Counts, count, score_of, share
 from paddle_ground.records import Prediction, Truth
 
 __all__ = ["ClassMetrics", "DetectionMetrics", "evaluate_detection"]
@@ -26,6 +27,9 @@ class ClassMetrics:
     name: str
     ap: float
     ap50: float
+    ap_small: float | None
+    ap_medium: float | None
+    ap_large: float | None
     precision_50: float
     recall_50: float
     f1_50: float
@@ -72,6 +76,11 @@ class DetectionMetrics:
         ar_100: Likewise.
         rates: Counting, duplicates, hallucination, referring.
         confusion: Which name was given to which object; cells that are not zero.
+        ap_constant: AP if all boxes were equally sure: what the scores are worth is `ap` less this.
+        ap50_constant: Likewise at IoU 0.5.
+        curves: Precision, recall and F1 against the score threshold: all boxes pooled, then by class.
+        best_threshold: The score from which on pooled F1 is highest; None where no box has a score.
+        best_f1: That F1.
     """
 
     ap: float
@@ -107,12 +116,18 @@ class DetectionMetrics:
     ar_100: float
     rates: Rates
     confusion: tuple[ConfusionCell, ...]
+    ap_constant: float
+    ap50_constant: float
+    curves: tuple[Curve, ...]
+    best_threshold: float | None
+    best_f1: float
 
     def to_json(self) -> dict[str, object]:
         """Give what `metrics.json` holds: plain numbers, lists and mappings."""
         document = asdict(self)
         document["repairs"] = dict(self.repairs)
         document["classes"] = [asdict(one) for one in self.classes]
+        document["curves"] = [one.to_json() for one in self.curves]
         return document
 
 
@@ -137,13 +152,9 @@ def evaluate_detection(
     """
     cases = pair_up(predictions, truth)
     tally = count(cases, iou_threshold)
-    detections = [
-        Detection(case.image_id, category_id, region.box_xyxy_px, score_of(region.score))
-        for case in cases
-        for category_id, region in case.regions
-        if category_id is not None
-    ]
-    ap = average_precision(detections, truth)
+    ap, constant = _average_precisions(cases, truth)
+    curves = case_curves(cases, truth, iou_threshold)
+    scored = any(region.score is not None for case in cases for _, region in case.regions)
     total = sum(tally.by_category.values(), Counts())
     statuses = Counter(prediction.status for prediction in predictions)
     repairs = Counter(name for prediction in predictions for name in prediction.repairs)
@@ -169,7 +180,7 @@ def evaluate_detection(
         false_negatives=total.missed,
         ignored_boxes=total.ignored,
         unknown_label_boxes=sum(category_id is None for case in cases for category_id, _ in case.regions),
-        scored=any(region.score is not None for case in cases for _, region in case.regions),
+        scored=scored,
         repairs=tuple(sorted(repairs.items(), key=lambda item: (-item[1], item[0]))),
         classes=tuple(
             _class_metrics(category.name, tally.by_category[category.id], ap.by_category.get(category.id))
@@ -185,15 +196,39 @@ def evaluate_detection(
         ar_100=ap.ar_100,
         rates=rates(cases, iou_threshold),
         confusion=confusion(cases, truth, iou_threshold),
+        ap_constant=constant.ap,
+        ap50_constant=constant.ap50,
+        curves=curves,
+        best_threshold=curves[0].best_threshold if scored else None,
+        best_f1=max(curves[0].f1, default=0.0),
     )
 
 
-def _class_metrics(name: str, counts: Counts, ap: tuple[float, float] | None) -> ClassMetrics:
-    mean_ap, ap50 = ap or (0.0, 0.0)
+def _average_precisions(
+    cases: Sequence[ImageCase], truth: Truth
+) -> tuple[AveragePrecision, AveragePrecision]:
+    """Give AP with the model's scores, and with one score for all."""
+    detections = [
+        Detection(case.image_id, category_id, region.box_xyxy_px, score_of(region.score))
+        for case in cases
+        for category_id, region in case.regions
+        if category_id is not None
+    ]
+    ap = average_precision(detections, truth)
+    if all(one.score == UNSCORED for one in detections):
+        return ap, ap
+    return ap, average_precision([replace(one, score=UNSCORED) for one in detections], truth)
+
+
+def _class_metrics(name: str, counts: Counts, found: CategoryPrecision | None) -> ClassMetrics:
+    ap = found or CategoryPrecision()
     return ClassMetrics(
         name=name,
-        ap=mean_ap,
-        ap50=ap50,
+        ap=ap.ap,
+        ap50=ap.ap50,
+        ap_small=ap.ap_small,
+        ap_medium=ap.ap_medium,
+        ap_large=ap.ap_large,
         precision_50=counts.precision,
         recall_50=counts.recall,
         f1_50=counts.f1,

@@ -1,30 +1,29 @@
 """Text metrics of answers that are no boxes: BLEU-4 over characters, ROUGE-1/2/L over jieba's words.
 
-Takes answers and references (or predictions.jsonl and samples or Alpaca records), gives `TextMetrics`.
-Knows no model. They follow LLaMA-Factory's `ComputeSimilarity` (src/llamafactory/train/sft/metric.py).
-
-Equal: words by `jieba.cut`; BLEU-4 over single characters, blanks included, one sentence at a time with
-NIST smoothing (NLTK's method3); all four are means over answers, in percent, rounded to 4 digits before
-averaging; an empty answer has 0. Different: ROUGE is rouge-score's, after Lin (2004), where
-LLaMA-Factory uses `rouge_chinese`, which takes the blanks between English words as (empty) words, and
-can count a repeated word once only; special tokens are removed by their `<|...|>` form, not by a
-tokenizer; blanks at the ends are removed.
+Takes answers and references, gives scores and `TextMetrics`. Knows no model and no file. The numbers are
+those of LLaMA-Factory's `ComputeSimilarity` (src/llamafactory/train/sft/metric.py): words by `jieba.cut`;
+BLEU-4 over single characters, blanks included, one answer at a time, with NLTK's smoothing method 3;
+ROUGE-1 and -2 over the distinct words and pairs of words, as `rouge_chinese` counts them unless told
+otherwise; ROUGE-L over all words; means over answers, in percent, each rounded to 4 digits before; an answer
+without a word has 0. What differs: special tokens are removed by their `<|...|>` form and not by a tokenizer.
+Lin's ROUGE (2004) counts repeated words as often as they are repeated: for texts without any it is the same.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import math
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
-from paddle_ground.errors import EvaluationError, MissingExtraError, RecordError
-from paddle_ground.records import read_predictions, read_samples
-from paddle_ground.records.fields import Fields
+import numpy as np
+
+from paddle_ground.boxes import FloatArray
+from paddle_ground.errors import EvaluationError, MissingExtraError
+
+NAMES = ("bleu_4", "rouge_1", "rouge_2", "rouge_l")
+"""The metrics, in the order of `score_texts`' columns."""
 
 _SPECIAL = re.compile(r"<\|[a-z_]+\|>")
 _BLANK = "\u2581"  # stands for a blank where sacreBLEU splits at blanks
@@ -54,13 +53,10 @@ class TextMetrics:
 
 
 class _Words:
-    """jieba's words, for rouge-score."""
+    """Words that were cut already and joined with blanks, for rouge-score."""
 
     def tokenize(self, text: str) -> list[str]:
-        import jieba
-
-        jieba.setLogLevel(logging.WARNING)
-        return " ".join(jieba.cut(text)).split()
+        return text.split()
 
 
 def evaluate_text(answers: Sequence[str], references: Sequence[str]) -> TextMetrics:
@@ -74,69 +70,55 @@ def evaluate_text(answers: Sequence[str], references: Sequence[str]) -> TextMetr
         EvaluationError: There are none, or not as many references as answers.
         MissingExtraError: jieba, sacrebleu or rouge-score is not installed.
     """
+    return mean_scores(score_texts(answers, references))
+
+
+def mean_scores(scores: FloatArray) -> TextMetrics:
+    """Average the scores (N, 4) of `score_texts`."""
+    means = [float(value) for value in scores.mean(axis=0)]
+    return TextMetrics(means[0], means[1], means[2], means[3], len(scores))
+
+
+def score_texts(answers: Sequence[str], references: Sequence[str]) -> FloatArray:
+    """Score each answer; as `evaluate_text`, without the mean.
+
+    Returns:
+        Shape (N, 4), 0..100, columns as in `NAMES`.
+    """
     if not answers or len(answers) != len(references):
         raise EvaluationError(
             f"found {len(answers)} answers and {len(references)} references; "
             "expected one reference for each answer and at least one"
         )
     try:
-        import jieba  # noqa: F401
+        import jieba
         from rouge_score.rouge_scorer import RougeScorer
         from sacrebleu.metrics import BLEU
     except ImportError as error:
         raise MissingExtraError("text metrics", error.name or "sacrebleu", "eval") from error
-    scorer = RougeScorer(["rouge1", "rouge2", "rougeL"], tokenizer=_Words())
+    jieba.setLogLevel(logging.WARNING)
+    rouge_l = RougeScorer(["rougeL"], tokenizer=_Words())
     bleu = BLEU(tokenize="none", smooth_method="exp", effective_order=True)
-    sums = [0.0, 0.0, 0.0, 0.0]
+    rows = []
     for answer, reference in zip(map(_clean, answers), map(_clean, references), strict=True):
-        rouge = scorer.score(reference, answer)
-        scored = [_bleu(bleu.sentence_score(_characters(answer), [_characters(reference)]))]
-        scored += [100 * rouge[name].fmeasure for name in ("rouge1", "rouge2", "rougeL")]
-        sums = [total + round(value, 4) for total, value in zip(sums, scored, strict=True)]
-    means = [total / len(answers) for total in sums]
-    return TextMetrics(means[0], means[1], means[2], means[3], len(answers))
+        said, meant = (" ".join(jieba.cut(text)).split() for text in (answer, reference))
+        longest = rouge_l.score(" ".join(meant), " ".join(said))["rougeL"].fmeasure
+        rows.append([
+            _bleu(bleu.sentence_score(_characters(answer), [_characters(reference)])),
+            100 * _distinct_f(said, meant, 1), 100 * _distinct_f(said, meant, 2), 100 * longest,
+        ])  # fmt: skip
+    scores: FloatArray = np.asarray(rows, dtype=np.float64)
+    return scores.round(4)
 
 
-def evaluate_text_files(
-    predictions_path: str | os.PathLike[str], references_path: str | os.PathLike[str]
-) -> TextMetrics:
-    """Score the texts of predictions.jsonl; a prediction's `index` names its reference.
-
-    Args:
-        predictions_path: predictions.jsonl.
-        references_path: samples.jsonl, or a .json list of Alpaca records (`output` is the reference).
-
-    Raises:
-        RecordError: A file can't be read.
-        EvaluationError: No predictions, one index twice, or an index without a reference.
-        MissingExtraError: See `evaluate_text`.
-    """
-    references = _references(Path(references_path))
-    answers: dict[int, str] = {}
-    for prediction in read_predictions(predictions_path):
-        if prediction.index in answers or prediction.index >= len(references):
-            raise EvaluationError(
-                f"{os.fspath(predictions_path)}: index {prediction.index} is there twice or beyond the "
-                f"{len(references)} references; score it against the samples it was made from"
-            )
-        answers[prediction.index] = prediction.text
-    return evaluate_text(list(answers.values()), [references[index] for index in answers])
-
-
-def _references(path: Path) -> list[str]:
-    if path.suffix != ".json":
-        return [sample.target for sample in read_samples(path)]
-    try:
-        records = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise RecordError(f"{path}: cannot read this as JSON ({error}); check the path") from error
-    if not isinstance(records, list):
-        raise RecordError(f"{path}: expected a list of Alpaca records; give a .jsonl of samples otherwise")
-    return [Fields(record, f"{path}: [{i}]").text("output") for i, record in enumerate(records)]
+def _distinct_f(said: Sequence[str], meant: Sequence[str], n: int) -> float:
+    """F-measure over the distinct n-grams of two texts."""
+    a, b = (set(zip(*(words[i:] for i in range(n)), strict=False)) for words in (said, meant))
+    return 2 * len(a & b) / (len(a) + len(b)) if a and b else 0.0
 
 
 def _clean(text: str) -> str:
-    return _SPECIAL.sub("", text).strip()
+    return _SPECIAL.sub("", text)
 
 
 def _characters(text: str) -> str:

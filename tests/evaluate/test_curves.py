@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from paddle_ground.evaluate.curves import detection_curves, draw_curves
+from paddle_ground.evaluate.curve_pictures import draw_curves
+from paddle_ground.evaluate.curves import detection_curves
 from paddle_ground.records import Category, Prediction, Region, Truth, TruthBox, TruthImage
 
 A, B, C = ((x, 0.0, x + 10.0, 10.0) for x in (0.0, 30.0, 60.0))
@@ -31,5 +32,5 @@ def test_points_by_hand_and_pictures(tmp_path: Path) -> None:
     assert pooled.best_threshold == cat.best_threshold == 0.5
     for path in draw_curves(curves, tmp_path):
         with Image.open(path) as picture:
-            assert picture.size == (600, 480)
+            assert picture.size == (840, 480)
             assert len(picture.convert("L").getcolors(1 << 16) or []) > 2

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from paddle_ground.errors import EvaluationError, RecordError
-from paddle_ground.evaluate.text import evaluate_text, evaluate_text_files
+from paddle_ground.evaluate import evaluate_text, evaluate_text_files
 from paddle_ground.records import Prediction, PredictionSink
 
 pytest.importorskip("jieba")

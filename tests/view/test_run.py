@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,27 +17,28 @@ from paddle_ground.records import (
     PredictionSink,
     Region,
     Truth,
-    TruthBox,
     TruthImage,
+    read_truth,
     write_truth,
 )
 from paddle_ground.view import draw_grounding, draw_predictions, label_color
 
+WriteRun = Callable[..., Path]
+
 
 @pytest.fixture
-def run_folder(tmp_path: Path, ground: Callable[[int, int], Image.Image]) -> Path:
-    """A samples folder with three images, their truth, and a prediction of each."""
+def run_folder(tmp_path: Path, ground: Callable[[int, int], Image.Image], write_run: WriteRun) -> Path:
+    """A samples folder with three images, their truth, and a prediction of each; one true box is a crowd."""
     (tmp_path / "images").mkdir()
-    images, boxes = [], []
-    with PredictionSink(tmp_path / "predictions.jsonl") as sink:
-        for i in range(3):
-            name = f"images/scene{i}.png"
-            ground(64, 48).save(tmp_path / name)
-            images.append(TruthImage(i + 1, name, (64, 48)))
-            boxes.append(TruthBox(i + 1, i + 1, 1, (5.0, 5.0, 30.0, 30.0), 625.0, is_crowd=i == 2))
-            region = Region("猫", (6.0, 6.0, 30.0, 30.0), 0.5)
-            sink.write(Prediction(i, name, (64, 48), "find", "...", "ok", regions=(region,)))
-    write_truth(tmp_path / "val.truth.json", Truth(tuple(images), tuple(boxes), (Category(1, "猫"),)))
+    names = [f"images/scene{i}.png" for i in range(3)]
+    for name in names:
+        ground(64, 48).save(tmp_path / name)
+    found = [[(6.0, 6.0, 30.0, 30.0)]] * 3
+    write_run(tmp_path, names, [[(5.0, 5.0, 30.0, 30.0)]] * 3, found, score=0.5)
+    path = tmp_path / "val.truth.json"
+    truth = read_truth(path)
+    crowd = replace(truth.annotations[2], is_crowd=True)
+    write_truth(path, replace(truth, annotations=(*truth.annotations[:2], crowd)))
     return tmp_path
 
 

@@ -1,0 +1,170 @@
+"""Metrics of many drawings of images at once: what a bootstrap needs, without matching boxes again.
+
+Takes `ImageCase`s once, then weights (how often each image was drawn), gives metrics. Knows no files.
+A drawing with an image k times is scored as if k copies of the image were there. AP is COCO's: the same
+matching, 101 recall steps and at most 100 boxes an image and class as in `coco_ap`; of equal scores, the
+image with the lower id comes first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from paddle_ground.boxes import FloatArray
+from paddle_ground.evaluate.pairing import ImageCase
+from paddle_ground.evaluate.rates import IOU_THRESHOLDS
+from paddle_ground.evaluate.tally import match_case, score_of
+from paddle_ground.records import Truth
+
+NAMES = ("ap", "ap50", "precision", "recall", "f1", "f1_miou", "mean_iou", "parse_rate")
+"""What is measured, in this order."""
+
+_MOST_BOXES = 100  # COCO's maxDets
+_RECALL_STEPS = np.linspace(0.0, 1.0, 101)
+_CHUNK_NUMBERS = 4_000_000  # numbers held at once: 32 MB an array
+
+
+@dataclass(frozen=True, slots=True)
+class _Class:
+    """All boxes of one class that count, surest first.
+
+    Attributes:
+        images: (N,) row of each box's image.
+        hits: (T, N) whether it found a true box, at each of COCO's thresholds.
+        wrong: (T, N) whether it found none; neither inside a crowd.
+        to_find: (I,) true boxes an image.
+    """
+
+    images: np.ndarray[tuple[int, ...], np.dtype[np.int64]]
+    hits: FloatArray
+    wrong: FloatArray
+    to_find: FloatArray
+
+
+class MatchTable:
+    """What became of every box, image by image.
+
+    Args:
+        cases: One an entry of the truth, I in all.
+        read_answers: Shape (I, 2): answers that could be read, and answers, of each entry.
+        truth: Its classes are averaged over.
+        iou_threshold: For precision, recall, F1 and mean IoU.
+
+    Attributes:
+        rows: (I, 4) hits, wrong, missed and the hits' summed IoU at `iou_threshold`.
+    """
+
+    def __init__(
+        self, cases: Sequence[ImageCase], read_answers: FloatArray, truth: Truth, iou_threshold: float
+    ) -> None:
+        self.rows = np.stack([_count(case, iou_threshold) for case in cases])
+        self._by_threshold = [np.stack([_count(case, iou)[:3] for case in cases]) for iou in IOU_THRESHOLDS]
+        self._answers = read_answers
+        found = {box.category_id for box in truth.annotations if not box.is_crowd}
+        self._classes = [_class(category_id, cases) for category_id in sorted(found)]
+
+    def measure(self, weights: FloatArray) -> FloatArray:
+        """Score drawings.
+
+        Args:
+            weights: Shape (R, I), how often each image was drawn.
+
+        Returns:
+            Shape (R, len(NAMES)), 0..1.
+        """
+        hits, wrong, missed, ious = (weights @ self.rows).T
+        f1_by_threshold = [_f1(*(weights @ rows).T) for rows in self._by_threshold]
+        read, answers = (weights @ self._answers).T
+        aps = self._average_precision(weights)
+        return np.stack(
+            [
+                aps.mean(axis=1), aps[:, 0], _share(hits, hits + wrong), _share(hits, hits + missed),
+                _f1(hits, wrong, missed), np.mean(f1_by_threshold, axis=0), _share(ious, hits),
+                _share(read, answers),
+            ],
+            axis=1,
+        )  # fmt: skip
+
+    def _average_precision(self, weights: FloatArray) -> FloatArray:
+        """Give AP at each threshold, (R, T), as a mean over the classes with a true box in the drawing."""
+        sums = np.zeros((len(weights), len(IOU_THRESHOLDS)))
+        classes = np.zeros(len(weights))
+        for one in self._classes:
+            to_find = weights @ one.to_find
+            classes += to_find > 0
+            step = max(1, _CHUNK_NUMBERS // max(1, len(one.images)))
+            for start in range(0, len(weights), step):
+                part = slice(start, start + step)
+                drawn = weights[part][:, one.images]
+                for at in range(len(IOU_THRESHOLDS)):
+                    sums[part, at] += _step_precision(
+                        drawn * one.hits[at], drawn * one.wrong[at], to_find[part]
+                    )
+        means: FloatArray = sums / np.maximum(classes, 1)[:, None]
+        return means
+
+
+def _step_precision(hits: FloatArray, wrong: FloatArray, to_find: FloatArray) -> FloatArray:
+    """Average the highest precision at each recall step or beyond it; hits and wrong (R, N), to_find (R,)."""
+    if not hits.shape[1]:
+        return np.zeros(len(hits))
+    found, said = np.cumsum(hits, axis=1), np.cumsum(hits + wrong, axis=1)
+    precision = found / np.maximum(said, 1)
+    envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    recall = np.where(to_find[:, None] > 0, found / np.maximum(to_find, 1)[:, None], -1.0)
+    # Each box takes the recall steps that are reached with it and were not before.
+    reached = np.searchsorted(_RECALL_STEPS, recall, side="right")
+    steps = np.diff(reached, axis=1, prepend=0)
+    averaged: FloatArray = (steps * envelope).sum(axis=1) / len(_RECALL_STEPS)
+    return averaged
+
+
+def _class(category_id: int, cases: Sequence[ImageCase]) -> _Class:
+    images: list[int] = []
+    scores: list[float] = []
+    fates: list[FloatArray] = []
+    for row, case in enumerate(cases):
+        mine = [score_of(region.score) for known, region in case.regions if known == category_id]
+        if not mine:
+            continue
+        surest = np.argsort(-np.asarray(mine), kind="stable")[:_MOST_BOXES]
+        images += [row] * len(surest)
+        scores += [mine[box] for box in surest]
+        fates.append(_fates(category_id, case, len(mine))[:, :, surest])
+    order = np.argsort(-np.asarray(scores, dtype=np.float64), kind="stable")
+    fate = np.concatenate(fates, axis=2)[:, :, order] if fates else np.zeros((2, len(IOU_THRESHOLDS), 0))
+    to_find = [sum(box.category_id == category_id and not box.is_crowd for box in c.truth) for c in cases]
+    return _Class(
+        np.asarray(images, dtype=np.int64)[order], fate[0], fate[1], np.asarray(to_find, dtype=np.float64)
+    )
+
+
+def _fates(category_id: int, case: ImageCase, boxes: int) -> FloatArray:
+    """Mark hits and wrong boxes, (2, T, boxes)."""
+    fates = np.zeros((2, len(IOU_THRESHOLDS), boxes))
+    for at, iou in enumerate(IOU_THRESHOLDS):
+        matches = match_case(category_id, case, iou)
+        fates[0, at, [pair.predicted for pair in matches.pairs]] = 1
+        fates[1, at, list(matches.unmatched)] = 1
+    return fates
+
+
+def _count(case: ImageCase, iou_threshold: float) -> FloatArray:
+    all_matches = [match_case(category_id, case, iou_threshold) for category_id in case.category_ids()]
+    return np.asarray([
+        sum(len(one.pairs) for one in all_matches), sum(len(one.unmatched) for one in all_matches),
+        sum(len(one.missed) for one in all_matches),
+        sum(pair.iou for one in all_matches for pair in one.pairs),
+    ], dtype=np.float64)  # fmt: skip
+
+
+def _f1(hits: FloatArray, wrong: FloatArray, missed: FloatArray) -> FloatArray:
+    return _share(2 * hits, 2 * hits + wrong + missed)
+
+
+def _share(part: FloatArray, whole: FloatArray) -> FloatArray:
+    shares: FloatArray = part / np.where(whole > 0, whole, 1)
+    return shares
