@@ -77,6 +77,7 @@ app.command("check", short_help="Check samples before training.")(check_command)
 def train(
     config: Annotated[Path, typer.Argument(help="A training YAML, as `paddleformers-cli train` takes it.")],
     overrides: Annotated[list[str] | None, typer.Argument(help="key=value, in the YAML's own keys.")] = None,
+    cpu: Annotated[bool, typer.Option("--cpu", help="Rehearse it on CPU processes, small model.")] = False,
 ) -> None:
     """Check a training YAML and train with PaddleFormers.
 
@@ -86,8 +87,14 @@ def train(
     \b
     Examples:
       paddle-ground train configs/tiny/demo.yaml
-      paddle-ground train configs/qwen3_vl/sft_2b.yaml max_steps=100 output_dir=runs/first
+      paddle-ground train configs/qwen3_vl/2b_sft.yaml max_steps=100 output_dir=runs/first
+      paddle-ground train configs/qwen3_vl/8b_sft_tp4.yaml --cpu
     """
+    if cpu:
+        from paddle_ground.infer.engine import Engine
+        from paddle_ground.train.command import rehearse_command
+
+        return rehearse_command(config, overrides or (), Engine.load)
     from paddle_ground.train.launch import train as run
 
     report = run(config, overrides or ())

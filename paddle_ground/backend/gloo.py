@@ -18,7 +18,7 @@ from paddle.distributed import ReduceOp
 from paddle.distributed.communication.group import get_group
 from paddle.distributed.communication.reduce import _get_reduce_op
 
-from paddle_ground.backend import gloo_groups
+from paddle_ground.backend import cpu_device, gloo_groups
 from paddle_ground.backend.parallel_loss import cross_entropy
 
 _ON_CALC_STREAM = "_on_calc_stream"
@@ -32,24 +32,11 @@ def apply() -> None:
     """
     os.environ.setdefault("PADDLE_DISTRI_BACKEND", "gloo")
     gloo_groups.apply()
-    keep_tensors_where_they_are()
+    cpu_device.apply()
     block_instead_of_streaming()
     scatter_sums()
     broadcast_cpu_inputs()
     serve_model_parallel_operators()
-
-
-def keep_tensors_where_they_are() -> None:
-    """Make `Tensor.cuda` the identity.
-
-    Symptom: loading a flex checkpoint in several processes ends in `ValueError: No available device
-    found.`, because the resharder moves every buffer to a GPU before it sends it.
-    """
-
-    def cuda(self: paddle.Tensor, *_: Any, **__: Any) -> paddle.Tensor:
-        return self
-
-    core.eager.Tensor.cuda = cuda
 
 
 def block_instead_of_streaming() -> None:

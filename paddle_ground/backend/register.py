@@ -54,7 +54,7 @@ def prepare_process(args: dict[str, Any]) -> None:
             "set grounding.implementation: native, or leave the key out"
         )
 
-    from paddle_ground.backend import mends, recompute, tensor_parallel
+    from paddle_ground.backend import mends, recompute, tensor_parallel, trained_text
 
     if implementation == "native":
         mends.use_native_qwen3_vl()
@@ -62,6 +62,7 @@ def prepare_process(args: dict[str, Any]) -> None:
     mends.init_fleet_once()
     recompute.accept_row_indices_in_vision_recompute()
     tensor_parallel.apply(args)
+    trained_text.write_first_samples()
     mends.apply_image_limits(settings)
     if on_cpu:
         from paddle_ground.backend import contiguous, cpu_kernels, cpu_runtime, data_path, gloo

@@ -19,7 +19,9 @@ _ERROR_LINE = re.compile(r"[\w.]*(Error|Exception|Interrupt)\b")
 # What a process says when another one is gone, or when the launcher stops it for that.
 _LEFT_ALONE = re.compile(
     r"(?i)termination signal|connection (reset|closed|refused)|reset by peer|broken pipe|gloo/transport"
+    r"|\bprocess_group\."
 )
+_AROUND = 12  # lines of a traceback before its error that are looked at; the message may go on for a few
 _FAILED = re.compile(r"Container rank (\d+) status failed .* code (-?\d+) log")
 _LONGEST = 500
 
@@ -64,8 +66,8 @@ class WorkerLogs:
         if len(texts) < 2:
             return last_error(shown) or (shown[-1].strip() if shown else "it printed nothing")[:_LONGEST]
         for rank, lines in texts.items():
-            error = last_error(line for line in lines if not _LEFT_ALONE.search(line))
-            if error:
+            error = last_error(lines)
+            if error and not _left_alone(lines):
                 return f"process {rank}: {error}"
         return _killed(shown) or next(
             (
@@ -93,6 +95,12 @@ def last_error(lines: Iterable[str]) -> str | None:
         if _ERROR_LINE.match(text):
             found = text[:_LONGEST]
     return found
+
+
+def _left_alone(lines: Sequence[str]) -> bool:
+    """Tell whether a process's last error is that another one is gone."""
+    at = max(index for index, line in enumerate(lines) if _ERROR_LINE.match(line.strip()))
+    return any(_LEFT_ALONE.search(line) for line in lines[max(0, at - _AROUND) : at + 4])
 
 
 def _killed(shown: Sequence[str]) -> str | None:

@@ -46,6 +46,10 @@ def checks(hcg: Any) -> dict[str, Callable[[], Any]]:
     group, rank = hcg.get_model_parallel_group(), hcg.get_model_parallel_rank()
     own = paddle.arange(4, dtype="float32") + 10 * rank
 
+    def waited() -> Any:
+        paddle.device.synchronize()
+        return own
+
     def streamed_sum() -> Any:
         x = own.clone()
         group.process_group.all_reduce_on_calc_stream(x, SUM)
@@ -103,6 +107,7 @@ def checks(hcg: Any) -> dict[str, Callable[[], Any]]:
 
     return {
         "cuda": lambda: own.cuda(),
+        "waited": waited,
         "streamed_sum": streamed_sum,
         "streamed_gather": streamed_gather,
         "streamed_broadcast": streamed_broadcast,

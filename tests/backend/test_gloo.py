@@ -98,6 +98,7 @@ def expected(name: str, rank: int) -> np.ndarray:
     ramp = np.arange(8).reshape(2, 4)
     return {
         "cuda": OWN[rank],
+        "waited": OWN[rank],
         "streamed_sum": total,
         "streamed_gather": np.concatenate(OWN),
         "streamed_broadcast": OWN[1],
@@ -111,6 +112,7 @@ def expected(name: str, rank: int) -> np.ndarray:
 
 SYMPTOMS = {
     "cuda": "No available device",
+    "waited": "device should be gpu",
     "streamed_sum": "does not support all_reduce with sync_op and use_calc_stream",
     "streamed_gather": "does not support all_gather",
     "streamed_broadcast": "does not support broadcast",

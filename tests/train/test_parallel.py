@@ -162,7 +162,7 @@ def test_processes_are_those_that_the_degrees_need() -> None:
 
 def test_the_process_that_broke_is_named_not_those_that_it_left_alone(tmp_path: Path) -> None:
     """Logs as Paddle's launcher leaves them, shortened."""
-    left = "RuntimeError: [gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]:6"
+    left = "    task = group.process_group.all_reduce(x)\nOSError: (External)\n [pair.cc:547] gone"
     stopped = "FatalError: `Termination signal` is detected by the operating system."
     write = {0: f"step 1\n{left}\n", 1: "step 1\nValueError: no such image\n"}
     (tmp_path / "workerlog.0").write_text("OldError: of the run before\n", encoding="utf-8")
@@ -170,9 +170,9 @@ def test_the_process_that_broke_is_named_not_those_that_it_left_alone(tmp_path: 
     for rank, text in write.items():
         with open(tmp_path / f"workerlog.{rank}", "a", encoding="utf-8") as log:
             log.write(text)
-    assert logs.cause([left]) == "process 1: ValueError: no such image"
+    assert logs.cause(left.splitlines()) == "process 1: ValueError: no such image"
     (tmp_path / "workerlog.1").write_text("step 1\n", encoding="utf-8")
-    assert logs.cause([left]).startswith("process 1 ended without a word")
+    assert logs.cause(left.splitlines()).startswith("process 1 ended without a word")
     failed = "Container rank 1 status failed cmd ['python', '-u'] code -9 log logs/workerlog.1"
     assert "process 1 was killed by SIGKILL" in logs.cause([stopped, failed])
 
