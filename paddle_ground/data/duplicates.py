@@ -13,10 +13,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from paddle_ground.data.notes import RowNote, read_notes
+from paddle_ground.data.notes import SAID, RowNote, read_notes
 from paddle_ground.data.sampling import TRAIN, VAL
 
-DUPLICATE, IN_VAL = "duplicate_image", "image_in_val"
+DUPLICATE_IMAGE, DUPLICATE_QUESTION, IN_VAL = "duplicate_image", "duplicate_question", "image_in_val"
 RowKey = tuple[int, int]
 """Number of the piece, in order, and place of the row in it."""
 
@@ -44,7 +44,7 @@ class Overview:
     def reason(self, piece: int, note: RowNote) -> str:
         """Tell why a sample is dropped; "" where it is kept."""
         if (piece, note.row) in self.rows:
-            return DUPLICATE
+            return DUPLICATE_QUESTION if note.content.startswith(SAID) else DUPLICATE_IMAGE
         if note.split == TRAIN and not self.val_sources.isdisjoint(note.sources):
             return IN_VAL
         return ""

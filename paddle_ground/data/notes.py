@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
+SAID = "said-"
 _LINES = 4  # That a pair takes in a piece file.
 
 
@@ -22,8 +23,8 @@ class RowNote:
 
     Attributes:
         split: `sampling.TRAIN` or `VAL`.
-        content: Equal for rows that are one and the same: length and checksum of the image file, or of
-            a conversation a hash; "" for a row left out.
+        content: Equal for rows that are one and the same: length and checksum of the image file, or for
+            a conversation `SAID` and a hash; "" for a row left out.
         images: Paths of the image files relative to the output folder; () for a row left out.
         counts: How many boxes of which kind, as in `SamplesMeta.counts`.
         skipped: Reason and place of each thing left out: boxes, questions, or the whole row.

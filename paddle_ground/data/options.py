@@ -11,22 +11,23 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
 from paddle_ground.answers import answer_format
 from paddle_ground.boxes import coordinate_space
-from paddle_ground.data.augment.expander import expander_settings
-from paddle_ground.data.augment.stage import AugmentOptions
 from paddle_ground.data.choices import Ask, BoxOrder, MaxBoxesBy, PromptLanguage, Task
-from paddle_ground.data.curriculum import CurriculumOptions
 from paddle_ground.data.order import BOX_ORDERS
 from paddle_ground.data.recognise import AUTO, find_format
 from paddle_ground.data.relabel import EVERY_CLASS, ClassChoice
 from paddle_ground.data.sampling import draw_splits
-from paddle_ground.data.tiling import TileOptions
 from paddle_ground.errors import ConfigError
+
+if TYPE_CHECKING:
+    from paddle_ground.data.augment.stage import AugmentOptions
+    from paddle_ground.data.curriculum import CurriculumOptions
+    from paddle_ground.data.tiling import TileOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,11 @@ class PrepareOptions:
         wanted = (self.negatives, self.group_by, self.repeat_factor_threshold)
         return any(value is not None for value in wanted)
 
+    @property
+    def has_views(self) -> bool:
+        """Tell whether one image may become several."""
+        return any((self.augment, self.tile, self.curriculum))
+
     def settings(self) -> dict[str, str]:
         """Name the options that shape the output, for the meta file; of the later ones those in use."""
         settings = {
@@ -140,7 +146,12 @@ class PrepareOptions:
         settings |= {
             name: json.dumps(values, ensure_ascii=False) for name, values in listed.items() if values
         }
-        return settings | expander_settings(self.augment, self.tile, self.curriculum)
+        if self.has_views:
+            # Here, since it takes longer to import than hundreds of images to prepare.
+            from paddle_ground.data.augment.expander import expander_settings
+
+            settings |= expander_settings(self.augment, self.tile, self.curriculum)
+        return settings
 
 
 _DEFAULTS = PrepareOptions(Path())

@@ -19,7 +19,7 @@ from paddle_ground.data.convert import Converted, RowOptions, answer, check_row
 from paddle_ground.data.dialogue import ConvertedDialogue, DialogueOptions, convert_dialogue
 from paddle_ground.data.expand import Expander, ImageBytes, Variant, content_key
 from paddle_ground.data.headers import ImageHeader, read_header
-from paddle_ground.data.notes import RowLines, RowNote
+from paddle_ground.data.notes import SAID, RowLines, RowNote
 from paddle_ground.data.plan import Piece
 from paddle_ground.data.questions import TaskOptions, ask
 from paddle_ground.data.sampling import SPLIT_NAMES
@@ -166,7 +166,7 @@ class RowTaker:
         said = [found.prompt] if found.truth is not None else [turn.content for turn in row.turns[:-1]]
         note = RowNote(
             split=int(piece.splits[place]),
-            content=_digest("\n".join([*names, *said]).encode()),
+            content=SAID + _digest("\n".join([*names, *said]).encode()),
             images=tuple(dict.fromkeys(names)),
             counts=_count_dialogue(found),
             skipped=found.skipped,

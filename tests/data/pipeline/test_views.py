@@ -204,7 +204,7 @@ def test_conversations_share_images_and_are_scored_where_they_ground(run_talks, 
     assert [(image.prompt, image.size_wh) for image in truth.images] == [("Where is the cat?", (100, 80))]
     assert [(box.id, box.image_id, box.category_id) for box in truth.annotations] == [(1, 1, CAT)]
     assert (train.counts["kept"], train.counts["images"], train.counts["unscored"]) == (3, 2, 2)
-    assert train.counts["skipped_duplicate_image"] == 1
+    assert train.counts["skipped_duplicate_question"] == 1
     assert train.counts["skipped_nan_box"] == 1
 
 
