@@ -87,20 +87,19 @@ def read_annotations(batch: pa.RecordBatch, class_names: Sequence[str]) -> Annot
 def _flatten_objects(column: Any) -> tuple[IntArray, dict[str, Any]]:
     """Give row offsets and one flat array a field, for both ways of nesting."""
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     if pa.types.is_struct(column.type):
         names = [field.name for field in column.type]
         lists = dict(zip(names, column.flatten(), strict=True))
         lists = {name: lists[name] for name in names if name in _USED and _is_list(lists[name].type)}
-        offsets = {name: _offsets(pc.list_value_length(values)) for name, values in lists.items()}
+        offsets = {name: _offsets(_lengths(values)) for name, values in lists.items()}
         _refuse_unequal(offsets)
         first = next(iter(offsets.values()), np.zeros(len(column) + 1, dtype=np.int64))
-        return first, {name: pc.list_flatten(values) for name, values in lists.items()}
+        return first, {name: _flat(values) for name, values in lists.items()}
     if _is_list(column.type) and pa.types.is_struct(column.type.value_type):
-        structs = pc.list_flatten(column)
+        structs = _flat(column)
         names = [field.name for field in structs.type]
-        return _offsets(pc.list_value_length(column)), dict(zip(names, structs.flatten(), strict=True))
+        return _offsets(_lengths(column)), dict(zip(names, structs.flatten(), strict=True))
     raise DataError(f"column `objects` is {column.type}, expected a struct of lists or a list of structs")
 
 
@@ -117,9 +116,49 @@ def _is_list(kind: Any) -> bool:
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
-def _offsets(lengths: Any) -> IntArray:
-    ends = np.cumsum(lengths.fill_null(0).to_numpy(zero_copy_only=False))
-    offsets: IntArray = np.concatenate([[0], ends]).astype(np.int64)
+def _lengths(lists: Any) -> IntArray:
+    """Give how many values each list has, 0 for null.
+
+    Where nothing is null, here and below, without `pyarrow.compute` and Arrow's `to_numpy`: they import
+    pandas, which takes longer than reading thousands of rows.
+    """
+    import pyarrow as pa
+
+    if lists.null_count:
+        return _integers(lists.value_lengths(), 0)
+    if pa.types.is_fixed_size_list(lists.type):
+        return np.full(len(lists), lists.type.list_size, dtype=np.int64)
+    lengths: IntArray = np.diff(_view(lists.offsets)).astype(np.int64)
+    return lengths
+
+
+def _flat(lists: Any) -> Any:
+    """Give the values of all lists, end to end."""
+    import pyarrow as pa
+
+    if lists.null_count:
+        return lists.flatten()  # A null may have values beneath it.
+    if pa.types.is_fixed_size_list(lists.type):
+        size = lists.type.list_size
+        return lists.values.slice(lists.offset * size, len(lists) * size)
+    offsets = _view(lists.offsets)
+    return (
+        lists.values.slice(int(offsets[0]), int(offsets[-1] - offsets[0])) if len(offsets) else lists.values
+    )
+
+
+def _view(numbers: Any) -> np.ndarray[Any, Any]:
+    """Give an Arrow array without nulls as it lies in memory, read-only."""
+    import pyarrow as pa
+
+    letter = "f" if pa.types.is_floating(numbers.type) else "i"
+    buffer = numbers.buffers()[1]
+    whole = np.frombuffer(b"" if buffer is None else buffer, dtype=f"{letter}{numbers.type.bit_width // 8}")
+    return whole[numbers.offset : numbers.offset + len(numbers)]
+
+
+def _offsets(lengths: IntArray) -> IntArray:
+    offsets: IntArray = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     return offsets
 
 
@@ -132,12 +171,10 @@ def _field(fields: dict[str, Any], names: tuple[str, ...]) -> Any:
 
 
 def _boxes(values: Any) -> FloatArray:
-    import pyarrow.compute as pc
-
     if not _is_list(values.type):
         raise DataError(f"`objects.bbox` holds {values.type}, expected lists of 4 numbers")
-    lengths = pc.list_value_length(values).fill_null(0).to_numpy(zero_copy_only=False)
-    numbers = _floats(pc.list_flatten(values))
+    lengths = _lengths(values)
+    numbers = _floats(_flat(values))
     whole = lengths == 4
     if whole.all():
         return numbers.reshape(-1, 4)
@@ -196,6 +233,9 @@ def _floats(values: Any) -> FloatArray:
     """Give float64, NaN for null."""
     import pyarrow as pa
 
+    is_plain = pa.types.is_floating(values.type) or pa.types.is_signed_integer(values.type)
+    if is_plain and not values.null_count:
+        return np.asarray(_view(values), dtype=np.float64)
     try:
         # safe=False: an int64 beyond 2**53 may lose its last digits, no pixel coordinate is that large.
         return np.asarray(
@@ -205,12 +245,14 @@ def _floats(values: Any) -> FloatArray:
         raise DataError(f"expected numbers, found {values.type}") from error
 
 
-def _integers(values: Any) -> IntArray:
-    """Give int64, `UNKNOWN` for null."""
+def _integers(values: Any, null: int = UNKNOWN) -> IntArray:
+    """Give int64, another number for null."""
     import pyarrow as pa
 
+    if pa.types.is_signed_integer(values.type) and not values.null_count:
+        return np.array(_view(values), dtype=np.int64)
     try:
-        whole = values.cast(pa.int64()).fill_null(UNKNOWN)
+        whole = values.cast(pa.int64()).fill_null(null)
     except pa.ArrowException as error:
         raise DataError(f"expected whole numbers, found {values.type}") from error
     # A copy: Arrow's own memory is read-only.

@@ -24,7 +24,6 @@ from pathlib import Path
 from paddle_ground import __version__
 from paddle_ground.answers import AnswerFormat, answer_format
 from paddle_ground.boxes import coordinate_space
-from paddle_ground.data.augment.expander import expander
 from paddle_ground.data.classes import read_classes
 from paddle_ground.data.convert import RowOptions
 from paddle_ground.data.download import download_dataset
@@ -175,7 +174,10 @@ def _piece_options(options: PrepareOptions, row: RowOptions, phrases: PhrasePool
         phrases=phrases,
     )
     expand = None
-    if options.augment or options.tile or options.curriculum:
+    if options.has_views:
+        # Here, since it takes longer to import than hundreds of images to prepare.
+        from paddle_ground.data.augment.expander import expander
+
         expand = expander(
             options.augment, options.tile, options.curriculum, seed=options.seed, class_names=row.class_names
         )
