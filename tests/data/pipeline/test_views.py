@@ -11,7 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from paddle_ground.cli import app
-from paddle_ground.data import prepare as module
+from paddle_ground.data.augment import expander as expander_module
 from paddle_ground.data.augment.stage import AugmentOptions
 from paddle_ground.data.curriculum import CurriculumOptions
 from paddle_ground.data.expand import Variant, content_key
@@ -48,7 +48,7 @@ def doubled(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Function that puts `Doubled` in the place of the real expander."""
 
     def use(*also_seen: str) -> None:
-        monkeypatch.setattr(module, "expander", lambda *_, **__: Doubled(also_seen))
+        monkeypatch.setattr(expander_module, "expander", lambda *_, **__: Doubled(also_seen))
 
     return use
 
