@@ -225,5 +225,6 @@ def _pack(file: AnnotationFile, kept: list[_Kept]) -> _Rows:
     places = np.array([(row.start, row.size, row.line) for row, _, _ in kept], dtype=np.int64)
     numbers = np.array([(fact.image_id, fact.boxes, fact.usable) for _, fact, _ in kept], dtype=np.int64)
     starts, sizes, lines = places.T
-    facts = ChunkFacts(*numbers.T, groups=tuple(group for _, _, group in kept))
+    groups = tuple(group for _, _, group in kept)
+    facts = ChunkFacts(numbers[:, 0], numbers[:, 1], numbers[:, 2], groups)
     return _Rows(file, starts, sizes, lines, facts)
