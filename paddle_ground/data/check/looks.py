@@ -21,7 +21,8 @@ LOOK_BYTES = 8 + 16 * 16
 
 _FREQUENCIES = 8
 _MAX_DISTANCE = 6  # Of 64 bits.
-_MAX_MEAN, _MAX_ANY = 3.0, 20  # Of 255, between the 16 x 16 pictures.
+# Of 255, between the 16 x 16 pictures: one brighter on the whole, what remains on average and anywhere.
+_MAX_BRIGHTER, _MAX_MEAN, _MAX_ANY = 16.0, 3.0, 20
 _CHUNKS = _MAX_DISTANCE + 1
 _BLOCK = 2048
 
@@ -111,8 +112,12 @@ def _bit_counts(values: Hashes) -> npt.NDArray[np.uint8]:
 
 
 def _same_picture(one: npt.NDArray[np.int16], others: npt.NDArray[np.int16]) -> npt.NDArray[np.bool_]:
-    difference = np.abs(others - one)
-    same: npt.NDArray[np.bool_] = (difference.mean(axis=1) <= _MAX_MEAN) & (
-        difference.max(axis=1) <= _MAX_ANY
+    difference = (others - one).astype(np.float32)
+    brighter = difference.mean(axis=1)
+    rest = np.abs(difference - brighter[:, None])
+    same: npt.NDArray[np.bool_] = (
+        (np.abs(brighter) <= _MAX_BRIGHTER)
+        & (rest.mean(axis=1) <= _MAX_MEAN)
+        & (rest.max(axis=1) <= _MAX_ANY)
     )
     return same

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
-from paddle_ground.answers import AnswerFormat, AnswerRegion, Repair, fill_marks, parse
+from paddle_ground.answers import AnswerFormat, AnswerRegion, Repair, fill_marks, parse, render
 from paddle_ground.errors import AnswerError
 from paddle_ground.records import Sample
 from paddle_ground.records.samples import BOX_MARK, REF_MARK
 
-Reading = Literal["boxes", "nothing", "text", "mended", "failed"]
+Reading = Literal["boxes", "nothing", "text", "mended", "failed", "misnamed"]
 """boxes, or the statement that there are none, as they should stand; free text; boxes that had to be
-mended; what looks like boxes and can't be read."""
+mended; what looks like boxes and can't be read; boxes with a name that breaks the answer around it."""
 
 # These show that an answer was not written by a renderer; the others have codes of their own or are
 # what a sentence with boxes in it looks like.
@@ -64,11 +65,23 @@ def read_targets(sample: Sample) -> tuple[Target, ...]:
     return tuple(found)
 
 
+@lru_cache(maxsize=4096)
+def name_flaw(label: str) -> str:
+    """Say why a label can't stand in an answer, or "" where it can."""
+    try:
+        render([AnswerRegion(label, (0, 0, 1, 1))], AnswerFormat.TOKENS)
+    except AnswerError as error:
+        return str(error).split(": ", 1)[-1].split(";")[0]
+    return ""
+
+
 def _read(content: str, refs: tuple[str, ...], boxes: tuple[tuple[int, int, int, int], ...]) -> Target:
     try:
         text = fill_marks(content, refs, boxes)
     except AnswerError:  # The marks were counted; only an adversarial text gets here.
         return Target((), "failed")
+    if any(name_flaw(ref) for ref in refs):
+        return Target((), "misnamed")
     answer = parse(text, AnswerFormat.TOKENS, math.inf)
     is_other = Repair.OTHER_FORMAT.value in answer.repairs
     repairs = tuple(repair for repair in answer.repairs if repair != Repair.OTHER_FORMAT.value)
