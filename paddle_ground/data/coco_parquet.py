@@ -25,6 +25,7 @@ from paddle_ground.data.classes import COCO_CLASSES, check_classes
 from paddle_ground.data.layout import BoxLayout, LayoutEvidence, weigh_layout
 from paddle_ground.data.parquet_columns import UNKNOWN, Annotations, read_annotations
 from paddle_ground.data.parquet_images import BatchImages
+from paddle_ground.data.parquet_rows import annotated_row, no_image
 from paddle_ground.data.shards import Shard, find_shards
 from paddle_ground.data.source import Chunk, ChunkFacts, SourceRow
 from paddle_ground.errors import DataError
@@ -130,20 +131,20 @@ class CocoParquet:
                 continue
             found = _annotations_of(batch, group.shard, self.class_names)
             images = BatchImages(batch, group.shard, self._folder)
-            ids = _image_ids(found, group, first_row)
+            boxes, ids = self._corners(found.boxes), _image_ids(found, group, first_row)
             for shard_row in wanted[low:high].tolist():
-                row = shard_row - first_row
-                own = slice(int(found.offsets[row]), int(found.offsets[row + 1]))
-                yield SourceRow(
-                    image_id=int(ids[row]),
-                    read_image=partial(images.read, row, shard_row),
-                    size_wh=_size(found.sizes_wh[row]),
-                    boxes_xyxy_px=self._corners(found.boxes[own]),
-                    category_ids=found.category_ids[own],
-                    areas_px=found.areas_px[own],
-                    is_crowd=found.is_crowd[own],
-                    where=f"{group.shard.name}:{shard_row}",
-                )
+                row, where = shard_row - first_row, f"{group.shard.name}:{shard_row}"
+                read_image = partial(images.read, row, shard_row)
+                yield annotated_row(found, boxes, row, int(ids[row]), where, read_image)
+
+    def outline(self, chunk: Chunk) -> Iterator[SourceRow]:
+        """Give rows without their images; see `paddle_ground.data.source.OutlinedSource`."""
+        group = self._groups[chunk.index]
+        for first_row, found in self._annotations(group):
+            boxes, ids = self._corners(found.boxes), _image_ids(found, group, first_row)
+            for row, image_id in enumerate(ids.tolist()):
+                where = f"{group.shard.name}:{first_row + row}"
+                yield annotated_row(found, boxes, row, image_id, where, no_image)
 
     def _annotations(self, group: _Group) -> Iterator[tuple[int, Annotations]]:
         for first_row, batch in _batches(group, _FACT_COLUMNS):
@@ -283,12 +284,6 @@ def _footer(path: Path) -> bytes:
     with path.open("rb") as stream:
         stream.seek(max(0, stream.seek(0, os.SEEK_END) - 65536))
         return stream.read()
-
-
-def _size(size_wh: FloatArray) -> tuple[int, int] | None:
-    if not np.isfinite(size_wh).all() or (size_wh < 1).any():
-        return None
-    return int(size_wh[0]), int(size_wh[1])
 
 
 def _joined(parts: list[IntArray]) -> IntArray:

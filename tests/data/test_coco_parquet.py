@@ -13,6 +13,7 @@ import pytest
 
 from paddle_ground.data.classes import COCO_CLASSES
 from paddle_ground.data.coco_parquet import CocoParquet
+from paddle_ground.data.source import outline
 from paddle_ground.errors import DataError
 
 # In a 64 x 48 image this can be corners only.
@@ -258,3 +259,16 @@ def test_the_fingerprint_is_that_of_the_content(tmp_path, source_dir, make_row, 
         tmp_path / "elsewhere" / "data" / "val-00000-of-00001.parquet", [make_row(1001 + i) for i in range(5)]
     )
     assert CocoParquet(tmp_path / "elsewhere").fingerprint != before
+
+
+def test_rows_without_images_are_the_rows(shared_data):
+    source = CocoParquet(shared_data / "coco_parquet")
+    for chunk in source.chunks:
+        whole = list(source.read(chunk, np.arange(chunk.rows)))
+        outlined = list(outline(source, chunk))
+        assert len(outlined) == chunk.rows
+        for row, other in zip(outlined, whole, strict=True):
+            assert (row.image_id, row.size_wh, row.where) == (other.image_id, other.size_wh, other.where)
+            np.testing.assert_array_equal(row.boxes_xyxy_px, other.boxes_xyxy_px)
+            np.testing.assert_array_equal(row.category_ids, other.category_ids)
+            np.testing.assert_array_equal(row.is_crowd, other.is_crowd)
