@@ -27,6 +27,12 @@ _TOKENS = re.compile(
 )
 _LEFT_OVER = re.compile(r"<\|(?:object_ref|box)_(?:start|end)\|>|</?(?:ref|box)>")
 
+# Text that a Qwen tokenizer or a PaddleFormers template would turn into something else than text.
+_RESERVED = re.compile(
+    r"<\|[^<>]*\|>|<(?:ref-object|bbox|image|video|audio)>"
+    r"|</?(?:ref|box|pred|img|think|tool_call|tool_response)>"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class MarkedText:
@@ -41,6 +47,12 @@ class MarkedText:
     content: str
     refs: tuple[str, ...]
     boxes: tuple[tuple[float, float, float, float], ...]
+
+
+def reserved_mark(text: str) -> str | None:
+    """Give the first special token or placeholder in a text, that a model or trainer would obey."""
+    found = _RESERVED.search(text)
+    return found.group() if found else None
 
 
 def fill_marks(

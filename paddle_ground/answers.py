@@ -15,14 +15,13 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from paddle_ground._answers_found import AnswerFormat, Candidate, Repair
 from paddle_ground._answers_json import BOX_KEY, LABEL_KEY
-from paddle_ground._answers_marks import MarkedText, fill_marks, take_marks
+from paddle_ground._answers_marks import MarkedText, fill_marks, reserved_mark, take_marks
 from paddle_ground._answers_scan import answer_body, scan
 from paddle_ground._answers_script import SCRIPT_LABEL, AnswerScript, answer_script
 from paddle_ground.errors import AnswerError
@@ -44,6 +43,7 @@ __all__ = [
     "parse",
     "render",
     "render_target",
+    "reserved_mark",
     "take_marks",
 ]
 
@@ -187,12 +187,6 @@ def parse(text: str, fmt: AnswerFormat | None = None, coord_max: float = 1000.0)
 
 # --- rendering ---------------------------------------------------------------------------------------
 
-# Text that a Qwen tokenizer or a PaddleFormers template would turn into something else than text.
-_NOT_PLAIN = re.compile(
-    r"<\|[^<>]*\|>|<(?:ref-object|bbox|image|video|audio)>"
-    r"|</?(?:ref|box|pred|img|think|tool_call|tool_response)>"
-)
-
 
 def _checked_boxes(regions: Sequence[AnswerRegion]) -> list[tuple[int, int, int, int]]:
     return [_checked_box(index, region) for index, region in enumerate(regions)]
@@ -204,11 +198,10 @@ def _checked_box(index: int, region: AnswerRegion) -> tuple[int, int, int, int]:
         raise AnswerError(f"{where}: the label is blank; a box needs a name")
     if label != label.strip():
         raise AnswerError(f"{where}: the label {label!r} is padded with blanks; strip it")
-    special = _NOT_PLAIN.search(label)
-    if special:
+    special = reserved_mark(label)
+    if special is not None:
         raise AnswerError(
-            f"{where}: the label {label!r} holds {special.group()!r}, a special token or "
-            "placeholder; rename it"
+            f"{where}: the label {label!r} holds {special!r}, a special token or placeholder; rename it"
         )
     if any("\ud800" <= character <= "\udfff" for character in label):
         raise AnswerError(f"{where}: the label {label!r} holds half a surrogate pair; it is no valid Unicode")

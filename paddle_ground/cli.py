@@ -21,6 +21,14 @@ from paddle_ground.data.flags import GroupedHelp
 from paddle_ground.errors import PaddleGroundError
 from paddle_ground.evaluate.command import evaluate_command
 
+# Flags that `predict` and `ground` share.
+MaxNewTokens = Annotated[int, typer.Option(min=1, help="Where an answer is cut off.")]
+MaxRepeats = Annotated[int, typer.Option(min=1, help="A box said more often than this ends the answer.")]
+Temperature = Annotated[float, typer.Option(min=0.0, help="0: the likeliest token; above: draw.")]
+TopP = Annotated[float, typer.Option(help="Draw from the likeliest tokens that hold this share.")]
+SampleSeed = Annotated[int, typer.Option(help="Of the drawing.")]
+Free = Annotated[bool, typer.Option("--free", help="Let the model write whatever it wants.")]
+
 app = typer.Typer(
     name="paddle-ground",
     help="Visual grounding with Qwen3-VL on PaddleFormers: prepare, train, predict, evaluate, look.",
@@ -116,12 +124,16 @@ def predict(
         "predictions.jsonl"
     ),
     batch_size: Annotated[int, typer.Option(min=1, help="Samples a batch; answers don't depend on it.")] = 8,
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="Where an answer is cut off.")] = 512,
+    max_new_tokens: MaxNewTokens = 512,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many samples.")] = None,
     dtype: Annotated[
         Literal["float32", "bfloat16", "float16"], typer.Option(help="Of the weights.")
     ] = "float32",
-    free: Annotated[bool, typer.Option("--free", help="Let the model write whatever it wants.")] = False,
+    free: Free = False,
+    max_repeats: MaxRepeats = 3,
+    temperature: Temperature = 0.0,
+    top_p: TopP = 1.0,
+    seed: SampleSeed = 0,
 ) -> None:
     """Answer a samples file, one prediction a line.
 
@@ -132,6 +144,7 @@ def predict(
       paddle-ground predict data/coco/val.jsonl runs/first -o runs/first/predictions.jsonl
       paddle-ground predict val.jsonl model --limit 20 --max-new-tokens 128
     """
+    from paddle_ground.infer import Sampling
     from paddle_ground.infer import predict as run
 
     report = run(
@@ -143,6 +156,8 @@ def predict(
         limit=limit,
         dtype=dtype,
         free=free,
+        max_repeats=max_repeats,
+        sampling=Sampling(temperature, top_p, seed),
     )
     statuses = ", ".join(f"{count} {status}" for status, count in report.statuses.items() if count)
     resumed = f"; {report.resumed} were there already" if report.resumed else ""
@@ -164,7 +179,12 @@ def ground(
     ] = "en",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, raw answer included.")] = False,
     save: Annotated[Path | None, typer.Option(help="Write the image with its boxes here.")] = None,
-    free: Annotated[bool, typer.Option("--free", help="Let the model write whatever it wants.")] = False,
+    max_new_tokens: MaxNewTokens = 512,
+    free: Free = False,
+    max_repeats: MaxRepeats = 3,
+    temperature: Temperature = 0.0,
+    top_p: TopP = 1.0,
+    seed: SampleSeed = 0,
 ) -> None:
     """Find things in one image.
 
@@ -175,9 +195,13 @@ def ground(
       paddle-ground ground runs/demo/model street.jpg "the red car"
       paddle-ground ground runs/demo/model street.jpg --json --save boxes.png
     """
+    from paddle_ground.infer import Sampling
     from paddle_ground.infer import ground as run
 
-    found = run(model, image, query, lang=lang, free=free)
+    found = run(
+        model, image, query, lang=lang, free=free, max_new_tokens=max_new_tokens, max_repeats=max_repeats,
+        sampling=Sampling(temperature, top_p, seed),
+    )  # fmt: skip
     if as_json:
         typer.echo(json.dumps(found.to_json(), ensure_ascii=False, indent=2))
     else:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from paddle_ground.answers import AnswerFormat
+from paddle_ground.answers import AnswerFormat, reserved_mark
 from paddle_ground.errors import ConfigError
 
 __all__ = ["DETECT_ALL", "Language", "detect_classes", "query_prompt", "refer"]
@@ -108,9 +108,9 @@ def _plain(text: str, what: str) -> str:
     plain = " ".join(text.split())
     if not plain:
         raise ConfigError(f"a blank {what}; say what to look for")
-    for placeholder in ("<image>", "<video>", "<audio>", "<ref-object>", "<bbox>", "<|"):
-        if placeholder in plain:
-            raise ConfigError(f"the {what} {plain!r} holds {placeholder!r}, which models read as a command")
+    mark = reserved_mark(plain)
+    if mark is not None:
+        raise ConfigError(f"the {what} {plain!r} holds {mark!r}, which models read as a command")
     return plain
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from paddle_ground import __version__
 from paddle_ground.cli import app, main
-from paddle_ground.infer import Grounding
+from paddle_ground.infer import Grounding, Sampling
 from paddle_ground.records import Region
 
 COMMANDS = {"check", "demo", "prepare", "train", "predict", "ground", "eval", "draw", "version"}
@@ -164,7 +164,8 @@ def test_ground_prints_boxes_and_draws_them(capsys, predicted, monkeypatch):
     image, save = predicted / "images" / "a.png", predicted / "boxes.png"
     code, out, _ = run(capsys, "ground", "model", str(image), "杯子", "--lang", "zh", "--save", str(save))
     assert (code, out) == (0, "1.0 2.0 30.5 40.0 杯\n")
-    assert asked == [((Path("model"), image, "杯子"), {"lang": "zh", "free": False})]
+    options = {"lang": "zh", "free": False, "max_new_tokens": 512, "max_repeats": 3}
+    assert asked == [((Path("model"), image, "杯子"), {**options, "sampling": Sampling(0.0, 1.0, 0)})]
     with Image.open(save) as drawn:
         assert drawn.width * 48 == drawn.height * 64
         colours = drawn.convert("RGB").getcolors(maxcolors=drawn.width * drawn.height)

@@ -24,13 +24,11 @@ from paddle_ground.answers import SCRIPT_LABEL as LABEL
 from paddle_ground.answers import AnswerFormat, answer_script
 from paddle_ground.errors import ModelError
 from paddle_ground.infer.labels import FreeLabels, KnownLabels, Labels
+from paddle_ground.infer.loops import MAX_REPEATS
 from paddle_ground.infer.rows import Finished
 from paddle_ground.infer.vocabulary import Vocabulary
 
 Ints = NDArray[np.int64]
-
-MAX_REPEATS = 3
-"""A region that is said once more than so many times ends the answer."""
 
 _LARGEST = 99_999  # where a coordinate space has no maximum of its own
 
@@ -87,16 +85,19 @@ class Grammar:
             written = [json.dumps(n, ensure_ascii=False)[1:-1] for n in labels]
             self.labels = KnownLabels(written if fmt is AnswerFormat.JSON else labels, vocabulary)
 
-    def start(self) -> AnswerConstraint:
-        """Begin an answer."""
-        return AnswerConstraint(self)
+    def start(self, max_repeats: int = MAX_REPEATS) -> AnswerConstraint:
+        """Begin an answer, which ends when a region is said once more than `max_repeats` times."""
+        return AnswerConstraint(self, max_repeats)
 
 
 class AnswerConstraint:
     """One answer on its way through a grammar; see `paddle_ground.infer.rows.Constraint`."""
 
-    def __init__(self, grammar: Grammar) -> None:
+    restricts = True
+
+    def __init__(self, grammar: Grammar, max_repeats: int = MAX_REPEATS) -> None:
         self._grammar = grammar
+        self._max_repeats = max_repeats
         self._node: _Node | None = grammar.start_node
         self._slot = 0
         self._written: list[int] = []  # tokens of the slot under way
@@ -175,7 +176,7 @@ class AnswerConstraint:
         if times > 1:
             self._repeats.append((self._ends[-1], self._count))
         self._ends.append(self._count)
-        self.stopped = times > MAX_REPEATS
+        self.stopped = times > self._max_repeats
 
 
 @functools.lru_cache(maxsize=65536)

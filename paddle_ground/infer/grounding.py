@@ -12,8 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from paddle_ground.answers import AnswerFormat, AnswerRegion, answer_format, parse
+from paddle_ground.errors import ConfigError
 from paddle_ground.infer.engine import DEFAULT_MAX_NEW_TOKENS, Engine
+from paddle_ground.infer.loops import LOOP_STOPPED, MAX_REPEATS, RepeatGuard
 from paddle_ground.infer.request import Answer, ImageSource, Request
+from paddle_ground.infer.rows import Constraint
+from paddle_ground.infer.sampling import GREEDY, Sampling
 from paddle_ground.infer.scores import scored_regions
 from paddle_ground.prompts import DETECT_ALL, Language, query_prompt
 from paddle_ground.records import GroundingConfig, Region
@@ -26,7 +30,7 @@ class Reading:
     Attributes:
         regions: The things and where they are, in pixels of the image as stored.
         status: "ok", "repaired" or "failed"; see `paddle_ground.answers.parse`.
-        repairs: What the parser mended, or why it failed.
+        repairs: What the parser mended, or why it failed; last `LOOP_STOPPED` where a guard ended it.
     """
 
     regions: tuple[Region, ...]
@@ -87,6 +91,8 @@ def ground(
     lang: Language = "en",
     max_new_tokens: int = DEFAULT_MAX_NEW_TOKENS,
     free: bool = False,
+    max_repeats: int = MAX_REPEATS,
+    sampling: Sampling = GREEDY,
 ) -> Grounding:
     """Find things in an image.
 
@@ -99,6 +105,8 @@ def ground(
         max_new_tokens: Where the answer is cut off.
         free: Let the model write whatever it wants. Otherwise a model that says its answer format can
             only write well-formed answers, and only with the names that were asked for, if they were.
+        max_repeats: A region that is said once more than so many times ends the answer.
+        sampling: How tokens are chosen; the likeliest where nothing is said.
 
     Returns:
         The regions in pixels, with the raw text and how it was read.
@@ -106,7 +114,7 @@ def ground(
     Raises:
         ModelError: The model folder can't be loaded.
         DataError: The image can't be read.
-        ConfigError: The query is blank.
+        ConfigError: The query is blank, or `max_repeats` is below 1.
 
     Example:
         >>> found = ground("runs/demo/model", "street.jpg", "the red car")
@@ -118,11 +126,11 @@ def ground(
     # A checkpoint that doesn't say is taken for a published one, whose own answers are JSON.
     fmt = answer_format(trained.answer_format) if trained else AnswerFormat.JSON
     prompt = query_prompt(query, fmt, lang, default=trained.prompt if trained else DETECT_ALL)
-    grammar = None if free else engine.grammar(_labels(query, trained))
     (answer,) = engine.generate(
         [engine.prepare(Request(image, prompt))],
         max_new_tokens=max_new_tokens,
-        constraints=[grammar.start() if grammar else None],
+        constraints=[constraint_of(engine, _labels(query, trained), free, max_repeats)],
+        sampling=sampling,
     )
     reading = read_answer(answer, engine)
     return Grounding(
@@ -136,6 +144,29 @@ def ground(
         tokens=len(answer.token_ids),
         seconds=answer.seconds,
     )
+
+
+def constraint_of(
+    engine: Engine, labels: Sequence[str] | None, free: bool, max_repeats: int = MAX_REPEATS
+) -> Constraint:
+    """Begin an answer: held to the grammar; `free` or without one, only kept from going in circles.
+
+    Args:
+        engine: That will answer.
+        labels: The names that labels may be; none leaves them free.
+        free: Let the model write whatever it wants.
+        max_repeats: A region that is said once more than so many times ends the answer; at least 1.
+
+    Raises:
+        ConfigError: `max_repeats` is below 1; or see `Engine.grammar`.
+        ModelError: See `Engine.grammar`.
+    """
+    if max_repeats < 1:
+        raise ConfigError(f"max_repeats is {max_repeats}; it must be at least 1")
+    grammar = None if free else engine.grammar(labels)
+    if grammar is not None:
+        return grammar.start(max_repeats)
+    return RepeatGuard(engine.vocabulary, max_repeats, engine.coordinate_space.maximum)
 
 
 def _labels(query: str | Sequence[str] | None, trained: GroundingConfig | None) -> Sequence[str] | None:
@@ -169,7 +200,10 @@ def read_answer(answer: Answer, engine: Engine) -> Reading:
         )
         for region, box in zip(parsed.regions, boxes_px, strict=True)
     )
-    return Reading(regions, parsed.status, parsed.repairs)
+    if answer.finish_reason != "loop":
+        return Reading(regions, parsed.status, parsed.repairs)
+    status = "repaired" if parsed.status == "ok" else parsed.status
+    return Reading(regions, status, (*parsed.repairs, LOOP_STOPPED))
 
 
 def _scores(answer: Answer, engine: Engine, coord_max: float) -> dict[AnswerRegion, float]:

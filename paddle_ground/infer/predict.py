@@ -16,13 +16,15 @@ from typing import TypeVar
 from paddle_ground.errors import ConfigError, DataError, RecordError
 from paddle_ground.files import sha256_file
 from paddle_ground.infer.engine import DEFAULT_MAX_NEW_TOKENS, Engine
-from paddle_ground.infer.grounding import read_answer
+from paddle_ground.infer.grounding import constraint_of, read_answer
+from paddle_ground.infer.loops import MAX_REPEATS
 from paddle_ground.infer.match import check_match
 from paddle_ground.infer.preprocess import Prompt
 from paddle_ground.infer.progress import PredictReport, Tally
 from paddle_ground.infer.request import Answer, Request
 from paddle_ground.infer.rows import Constraint
 from paddle_ground.infer.run_identity import RunIdentity, claim
+from paddle_ground.infer.sampling import GREEDY, Sampling
 from paddle_ground.records import Prediction, PredictionSink, Sample, read_samples, resolve_image
 
 LOGGER = logging.getLogger(__name__)
@@ -43,6 +45,8 @@ def predict(
     limit: int | None = None,
     dtype: str = "float32",
     free: bool = False,
+    max_repeats: int = MAX_REPEATS,
+    sampling: Sampling = GREEDY,
     show_progress: bool = True,
 ) -> PredictReport:
     """Answer a samples file.
@@ -58,6 +62,8 @@ def predict(
         dtype: Of the weights, where `model` is a folder.
         free: Let the model write whatever it wants. Otherwise a model that says its answer format can
             only write well-formed answers; asked its own prompt, only with the labels it was tuned on.
+        max_repeats: A region that is said once more than so many times ends its answer, which says so.
+        sampling: How tokens are chosen; the likeliest where nothing is said.
         show_progress: Draw a progress bar with images and tokens a second on stderr.
 
     Returns:
@@ -76,10 +82,10 @@ def predict(
     total = sum(1 for _ in itertools.islice(read_samples(samples_path), limit))
     engine = model if isinstance(model, Engine) else Engine.load(model, dtype=dtype)
     check_match(samples_path, engine.grounding)
-    claim(output_path, _identity(samples_path, engine, max_new_tokens, free))
+    asking = Asking(max_new_tokens, batch_size, free, max_repeats, sampling)
+    claim(output_path, _identity(samples_path, engine, asking))
 
     with PredictionSink(output_path) as sink, Tally(total, sink.done, show_progress) as tally:
-        asking = Asking(max_new_tokens, batch_size, free)
         pending = _pending(samples_path, limit, sink.done)
         for batch in _batched(pending, batch_size * _BATCHES_READ_AHEAD):
             for prediction in answer_samples(engine, samples_path, batch, asking):
@@ -88,13 +94,17 @@ def predict(
     return tally.report(output_path)
 
 
-def _identity(samples_path: Path, engine: Engine, max_new_tokens: int, free: bool) -> RunIdentity:
+def _identity(samples_path: Path, engine: Engine, asking: Asking) -> RunIdentity:
     return RunIdentity(
         samples_sha256=sha256_file(samples_path),
         model=engine.loaded.checkpoint.fingerprint(),
         dtype=str(engine.loaded.model.lm_head.weight.dtype),
-        max_new_tokens=max_new_tokens,
-        free=free,
+        max_new_tokens=asking.max_new_tokens,
+        free=asking.free,
+        max_repeats=asking.max_repeats,
+        temperature=asking.sampling.temperature,
+        top_p=asking.sampling.top_p,
+        seed=asking.sampling.seed if asking.sampling.temperature else None,  # says nothing otherwise
     )
 
 
@@ -112,11 +122,15 @@ class Asking:
         max_new_tokens: Where an answer is cut off.
         batch_size: Samples under way at once.
         free: Whether the model may write whatever it wants; see `predict`.
+        max_repeats: How often a region may be said.
+        sampling: How tokens are chosen.
     """
 
     max_new_tokens: int
     batch_size: int
     free: bool
+    max_repeats: int = MAX_REPEATS
+    sampling: Sampling = GREEDY
 
 
 def answer_samples(
@@ -143,7 +157,8 @@ def answer_samples(
         list(prompts.values()),
         max_new_tokens=asking.max_new_tokens,
         batch_size=asking.batch_size,
-        constraints=[None if asking.free else _constraint(samples[index], engine) for index in prompts],
+        constraints=[_constraint(samples[index], engine, asking) for index in prompts],
+        sampling=asking.sampling,
     )
     by_index = dict(zip(prompts, answers, strict=True))
     for index, sample in batch:
@@ -153,12 +168,12 @@ def answer_samples(
             yield _failure(index, sample, errors[index])
 
 
-def _constraint(sample: Sample, engine: Engine) -> Constraint | None:
+def _constraint(sample: Sample, engine: Engine, asking: Asking) -> Constraint:
     trained = engine.grounding
     # Other prompts than its own may ask for things that the model's classes don't name.
     own = trained is not None and sample.prompt == trained.prompt
-    grammar = engine.grammar(trained.class_names or None if own and trained else None)
-    return grammar.start() if grammar else None
+    labels = trained.class_names or None if own and trained else None
+    return constraint_of(engine, labels, asking.free, asking.max_repeats)
 
 
 def _request(samples_path: Path, sample: Sample) -> Request:

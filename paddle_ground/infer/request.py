@@ -80,7 +80,7 @@ class Answer:
         token_ids: The same as ids.
         seconds: This answer's share of the time that its batches took.
         finish_reason: "stop" at an end token, "length" where `max_new_tokens` cut it off, "loop" where
-            the grammar's guard ended an answer that went round in circles.
+            a guard ended an answer that went round in circles.
         size_wh: Width and height of the request's first image, in stored pixels.
         prompt_tokens: Length of the question, image tokens included.
         logprobs: The natural logarithm of each token's probability among those that were allowed; 0 for

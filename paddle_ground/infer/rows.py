@@ -28,7 +28,13 @@ class Finished:
 
 
 class Constraint(Protocol):
-    """What may be written next; one for each answer, see `paddle_ground.infer.grammar`."""
+    """What may be written next, and when to end; one an answer: see `grammar` and `loops` beside this.
+
+    Attributes:
+        restricts: Whether it says what may follow; if not, `allowed` is never asked.
+    """
+
+    restricts: bool
 
     def allowed(self) -> Ints:
         """Give the ids that may follow; at least one."""
@@ -83,18 +89,22 @@ class Row:
     @property
     def takes_likeliest(self) -> bool:
         """Whether the next token is simply the likeliest one."""
-        return self.constraint is None and self.sampling.temperature == 0
+        return not self._is_restricted and self.sampling.temperature == 0
+
+    @property
+    def _is_restricted(self) -> bool:
+        return self.constraint is not None and self.constraint.restricts
 
     def feed(self, logits: NDArray[np.float32]) -> None:
         """Choose the next token from logits over the vocabulary, and write what follows by force."""
-        allowed = self.constraint.allowed() if self.constraint else None
+        allowed = self.constraint.allowed() if self.constraint and self._is_restricted else None
         self.write(*choose(logits, allowed, self.sampling, self.generator))
 
     def write(self, token: int, logprob: float) -> None:
         """Write a token, and those that can only follow it."""
         self.pending = []
         self._append(token, logprob)
-        while self.jump and self.constraint and not self.reason:
+        while self.jump and self.constraint and self._is_restricted and not self.reason:
             allowed = self.constraint.allowed()
             if len(allowed) > 1:
                 return

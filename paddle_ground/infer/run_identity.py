@@ -7,7 +7,7 @@ second run into the same file would silently mix two models' answers.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 
 from paddle_ground.errors import RecordError
@@ -24,6 +24,10 @@ class RunIdentity:
         dtype: Of the model's weights.
         max_new_tokens: Where answers are cut off.
         free: Whether the model could write whatever it wanted.
+        max_repeats: How often a region could be said.
+        temperature: See `Sampling`, as for the next two.
+        top_p: Likewise.
+        seed: Likewise.
     """
 
     samples_sha256: str
@@ -31,6 +35,10 @@ class RunIdentity:
     dtype: str
     max_new_tokens: int
     free: bool = False
+    max_repeats: int = 3
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int | None = None
 
 
 def run_path(predictions_path: Path) -> Path:
@@ -47,7 +55,8 @@ def claim(predictions_path: Path, run: RunIdentity) -> None:
     """
     path = run_path(predictions_path)
     if predictions_path.is_file() and predictions_path.stat().st_size > 0:
-        before = _read(path)
+        # A record from before a setting was there has its default.
+        before = {f.name: f.default for f in fields(run) if f.default is not MISSING} | _read(path)
         differing = [name for name, value in asdict(run).items() if before.get(name) != value]
         if differing:
             raise RecordError(

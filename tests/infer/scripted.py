@@ -30,6 +30,7 @@ class ScriptedEngine(Engine):
             checkpoint=SimpleNamespace(fingerprint=lambda: fingerprint), model=SimpleNamespace(lm_head=weight)
         )
         self.grounding = grounding
+        self.vocabulary = None  # type: ignore[assignment]
         self.say = say
         self.asked: list[str] = []
         self.batches: list[int] = []

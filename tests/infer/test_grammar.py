@@ -14,7 +14,8 @@ from PIL import Image
 from paddle_ground.answers import AnswerFormat, AnswerRegion, parse, render
 from paddle_ground.errors import ConfigError
 from paddle_ground.infer import Engine, Request
-from paddle_ground.infer.grammar import MAX_REPEATS, Grammar, number_follow
+from paddle_ground.infer.grammar import Grammar, number_follow
+from paddle_ground.infer.loops import MAX_REPEATS
 from paddle_ground.infer.preprocess import Prompt
 from paddle_ground.infer.rows import Finished, Row
 from paddle_ground.infer.sampling import GREEDY
