@@ -14,7 +14,21 @@ import numpy as np
 from PIL import Image
 
 from paddle_ground.backend.tiny import PRESETS, build_tiny_model
-from paddle_ground.records import Message, Sample, write_samples
+from paddle_ground.files import sha256_file
+from paddle_ground.records import (
+    Category,
+    Message,
+    Sample,
+    SamplesMeta,
+    Truth,
+    TruthBox,
+    TruthImage,
+    meta_path,
+    truth_path,
+    write_meta,
+    write_samples,
+    write_truth,
+)
 from paddle_ground.train.launch import TrainReport, train
 
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "tiny" / "demo.yaml"
@@ -23,23 +37,35 @@ RECOMPUTE = ("recompute_granularity=full", "recompute_method=uniform", "recomput
 
 
 def write_squares(folder: Path, count: int) -> Path:
-    """Write pictures with one or two dark squares, so that answers differ in length."""
+    """Write pictures with one or two dark squares, so that answers differ in length, meta and truth."""
     rng = np.random.default_rng(count)
     (folder / "images").mkdir(parents=True)
-    samples = []
+    samples: list[Sample] = []
+    images: list[TruthImage] = []
+    truth: list[TruthBox] = []
     for i in range(count):
         pixels = rng.integers(120, 256, (64, 64, 3), dtype=np.uint8)
         boxes = []
         for _ in range(1 + i % 2):
             x, y = (int(v) for v in rng.integers(0, 40, 2))
             pixels[y : y + 24, x : x + 24] = 10
-            boxes.append(tuple(round(v * 1000 / 64) for v in (x, y, x + 24, y + 24)))
+            corners = (x, y, x + 24, y + 24)
+            boxes.append(tuple(round(v * 1000 / 64) for v in corners))
+            truth.append(TruthBox(len(truth) + 1, i + 1, 1, tuple(map(float, corners)), 576.0, False))
+        images.append(TruthImage(i + 1, f"images/{i}.png", (64, 64)))
         Image.fromarray(pixels).save(folder / "images" / f"{i}.png")
         answer = ", ".join(["<ref-object><bbox>"] * len(boxes))
         turns = (Message("user", "<image>Task: Object Detection"), Message("assistant", answer))
         samples.append(Sample(turns, (f"images/{i}.png",), ("square",) * len(boxes), tuple(boxes)))
     path = folder / "train.jsonl"
     write_samples(path, samples)
+    write_truth(truth_path(path), Truth(tuple(images), tuple(truth), (Category(1, "square"),)))
+    meta = SamplesMeta(
+        source="squares", converter_version="0", coordinate_space="relative_1000", answer_format="tokens",
+        prompt="Task: Object Detection", class_names=("square",), counts={"kept": count},
+        samples_sha256=sha256_file(path),
+    )  # fmt: skip
+    write_meta(meta_path(path), meta)
     return path
 
 

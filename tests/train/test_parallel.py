@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -114,6 +115,20 @@ def test_recomputing_and_packing_are_the_same_in_parts(runs: Runs, one: Path) ->
     same(losses(runs("recomputed_parts", *RECOMPUTE, TWO_PARTS)), logged(one))
     packed = losses(runs("packed", "packing=true"))
     same(losses(runs("packed_parts", "packing=true", TWO_PARTS)), packed)
+
+
+@pytest.mark.heavy
+def test_a_model_in_parts_is_watched_as_a_whole_one(runs: Runs, one: Path) -> None:
+    def watched(name: str, *overrides: str) -> list[dict[str, float]]:
+        section = "grounding={image_max_pixels: 4096, evaluate_every: 4, evaluate_samples: 2}"
+        report = runs(name, section, *overrides)
+        same(losses(report), logged(one))
+        lines = (report.output_dir / "grounding_eval.jsonl").read_text(encoding="utf-8").splitlines()
+        return [{key: value for key, value in json.loads(line).items() if key != "seconds"} for line in lines]
+
+    whole = watched("watched")
+    assert [entry["step"] for entry in whole] == [0, 4, 8, 10]
+    assert watched("watched_parts", TWO_PARTS) == whole
 
 
 @pytest.mark.heavy
