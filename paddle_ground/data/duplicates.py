@@ -27,7 +27,7 @@ class Overview:
 
     Attributes:
         splits: Those that any row belongs to.
-        sweeps: Part and repetition, each pair once, of all samples; see `merge.merge_pieces`.
+        sweeps: By part and repetition, in which pieces there are such samples; see `merge.merge_pieces`.
         rows: The rows to drop.
         val_sources: `RowNote.sources` that train must not show.
         images: The image files that nothing needs that is kept.
@@ -35,7 +35,7 @@ class Overview:
     """
 
     splits: set[int] = field(default_factory=set)
-    sweeps: set[tuple[int, int]] = field(default_factory=lambda: {(0, 0)})
+    sweeps: dict[tuple[int, int], set[int]] = field(default_factory=dict)
     rows: set[RowKey] = field(default_factory=set)
     val_sources: set[str] = field(default_factory=set)
     images: set[str] = field(default_factory=set)
@@ -76,9 +76,10 @@ def look_through(paths: Sequence[Path], folder: Path) -> Overview:
     for order, (piece, note) in enumerate(_notes(paths)):
         overview.splits.add(note.split)
         row = (piece, note.row)
+        for repetition in range(note.times):
+            overview.sweeps.setdefault((note.part, repetition), set()).add(piece)
         if not note.images:
             continue
-        overview.sweeps.update((note.part, repetition) for repetition in range(note.times))
         has_sources = has_sources or bool(note.sources)
         overview.needs_ids |= row == last or not note.is_untouched
         if row == last:

@@ -78,9 +78,9 @@ def merge_pieces(
             split: stack.enter_context(_SplitWriter(staging.folder, SPLIT_NAMES[split], class_names, ids))
             for split in sorted(overview.splits)
         }
-        for part, repetition in sorted(overview.sweeps):
-            for piece, path in enumerate(paths):
-                for note, lines in read_piece(path):
+        for (part, repetition), pieces in sorted(overview.sweeps.items()):
+            for piece in sorted(pieces):
+                for note, lines in read_piece(paths[piece]):
                     if note.part != part or note.times <= repetition:
                         continue
                     dropped = overview.reason(piece, note)

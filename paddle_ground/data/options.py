@@ -177,6 +177,8 @@ def check_options(options: PrepareOptions) -> None:
         "max_boxes_by": (options.max_boxes_by, get_args(MaxBoxesBy)),
         "bad_images": (options.bad_images, ("stop", "skip")),
     }
+    if options.box_units is not None:
+        choices["box_units"] = (options.box_units, ("pixels", "relative_1000"))
     for name, (value, known) in choices.items():
         if value not in known:
             raise ConfigError(f"{name} is {value!r}; it must be {', '.join(known[:-1])} or {known[-1]}")

@@ -2,7 +2,7 @@
 
 Takes a `Source` and what to do with its classes, gives a `Source` in which it was done. Boxes of a
 class that is not wanted are gone, as if nobody had annotated them; a phrase that meant one of them
-goes too. Conversations pass through as they are: their words are not classes.
+goes too. Conversations are refused: their words are no classes.
 """
 
 from __future__ import annotations
@@ -93,15 +93,18 @@ class _Relabelled:
         facts = self._source.survey(chunk)
         return replace(facts, usable_boxes=_count_usable(self.outline(chunk), facts))
 
-    def outline(self, chunk: Chunk) -> Iterator[SourceRow | DialogueRow]:
+    def outline(self, chunk: Chunk) -> Iterator[SourceRow]:
         return map(self._change, outline(self._source, chunk))
 
-    def read(self, chunk: Chunk, rows: IntArray) -> Iterator[SourceRow | DialogueRow]:
+    def read(self, chunk: Chunk, rows: IntArray) -> Iterator[SourceRow]:
         return map(self._change, self._source.read(chunk, rows))
 
-    def _change(self, row: SourceRow | DialogueRow) -> SourceRow | DialogueRow:
+    def _change(self, row: SourceRow | DialogueRow) -> SourceRow:
         if isinstance(row, DialogueRow):
-            return row
+            raise ConfigError(
+                f"{row.where}: the words of a conversation are no classes; leave out --keep-classes, "
+                "--drop-classes and --rename"
+            )
         numbers = self._new_ids[row.category_ids]
         kept: BoolArray = numbers != _DROPPED
         return replace(
@@ -114,11 +117,10 @@ class _Relabelled:
         )
 
 
-def _count_usable(rows: Iterator[SourceRow | DialogueRow], facts: ChunkFacts) -> IntArray:
+def _count_usable(rows: Iterator[SourceRow], facts: ChunkFacts) -> IntArray:
     counts = facts.usable_boxes.copy()
     for place, row in enumerate(rows):
-        if isinstance(row, SourceRow):
-            counts[place] = (valid_mask(row.boxes_xyxy_px) & ~row.is_crowd).sum()
+        counts[place] = (valid_mask(row.boxes_xyxy_px) & ~row.is_crowd).sum()
     return counts
 
 

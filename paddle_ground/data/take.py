@@ -25,7 +25,7 @@ from paddle_ground.data.questions import TaskOptions, ask
 from paddle_ground.data.sampling import SPLIT_NAMES
 from paddle_ground.data.source import DialogueRow, SourceRow
 from paddle_ground.data.staging import IMAGES, Staging
-from paddle_ground.errors import AnswerError, DataError
+from paddle_ground.errors import AnswerError, ConfigError, DataError
 from paddle_ground.files import PART_SUFFIX, unwritable
 from paddle_ground.records import TruthImage, sample_to_line, truth_box_to_line, truth_image_to_line
 
@@ -51,11 +51,27 @@ class PieceOptions:
     bad_images: BadImages
     expander: Expander | None = None
 
-    @property
-    def dialogue(self) -> DialogueOptions:
-        """How conversations are converted."""
-        order: Literal["source", "position"] = "source" if self.row.box_order == "source" else "position"
-        return DialogueOptions(self.row.space, self.row.answer_format, self.row.class_names, order)
+    def for_dialogues(self, where: str) -> DialogueOptions:
+        """Give how conversations are converted.
+
+        Raises:
+            ConfigError: An option was given that conversations can't follow; opened by `where`.
+        """
+        row, order = self.row, self.row.box_order
+        given = {
+            f"--task {self.task.task}": self.task.task != "auto",
+            f"--box-order {order}": order not in ("position", "source"),
+            "--min-box-side": row.min_side_px > 0,
+            "--max-boxes": row.max_boxes is not None,
+            "--augment, --tile or --curriculum": self.expander is not None,
+        }
+        unfit = [option for option, is_given in given.items() if is_given]
+        if unfit:
+            raise ConfigError(
+                f"{where}: a conversation keeps its questions and answers; leave out {unfit[0]}"
+            )
+        kept: Literal["source", "position"] = "source" if order == "source" else "position"
+        return DialogueOptions(row.space, row.answer_format, row.class_names, kept)
 
 
 class RowTaker:
@@ -147,6 +163,7 @@ class RowTaker:
 
     def _take_dialogue(self, row: DialogueRow, place: int) -> Iterator[Taken]:
         piece, options = self._piece, self._options
+        how = options.for_dialogues(row.where)
         files = [_checked_bytes(row.where, read) for read in row.read_images]
         # Many conversations are about one image: named by its content, it is written once.
         names = [f"{IMAGES}/{_digest(data)}{header.suffix}" for data, header in files]
@@ -154,7 +171,7 @@ class RowTaker:
         images = [
             TruthImage(truth_id, name, header.size_wh) for name, (_, header) in zip(names, files, strict=True)
         ]
-        found = convert_dialogue(row, images, int(piece.first_box_ids[place]), options.dialogue)
+        found = convert_dialogue(row, images, int(piece.first_box_ids[place]), how)
         if found.sample is None:
             yield self._left_out(place, *found.skipped)
             return

@@ -225,6 +225,9 @@ def test_phrases_of_one_class_are_told_apart_by_words_alone(make_row):
     [
         ({"negatives": 1.0}, "negatives is 1; it must be 0 or more, and less than 1"),
         ({"negatives": -0.1}, "negatives is -0.1"),
+        ({"frames": 0}, "frames is 0; it must be 1 or more"),
+        ({"frame_max_side": 0}, "frame_max_side is 0"),
+        ({"box_units": "metres"}, "box_units is 'metres'; it must be pixels or relative_1000"),
         ({"absent_classes": -1}, "absent_classes is -1"),
         ({"min_box_side": float("nan")}, "min_box_side is nan"),
         ({"max_boxes": 0}, "max_boxes is 0; it must be 1 or more"),

@@ -16,6 +16,7 @@ from paddle_ground.data.augment.stage import AugmentOptions
 from paddle_ground.data.curriculum import CurriculumOptions
 from paddle_ground.data.expand import Variant, content_key
 from paddle_ground.data.given import read_augment
+from paddle_ground.data.relabel import ClassChoice
 from paddle_ground.data.source import ChunkFacts, DialogueRow
 from paddle_ground.data.tiling import TileOptions
 from paddle_ground.errors import ConfigError, DataError
@@ -218,6 +219,22 @@ def test_conversations_of_one_group_stay_together(run_talks, talk, memory, tmp_p
     rows = [talk(i, [i % 2], f"Question {i}?", "Yes.", group=f"episode {i % 2}") for i in range(8)]
     report = run_talks(rows, memory, val_ratio=0.5)
     assert [(one.split, one.counts["kept"]) for one in report.splits] == [("train", 4), ("val", 4)]
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"task": "classes"}, "--task classes"),
+        ({"box_order": "size"}, "--box-order size"),
+        ({"min_box_side": 3}, "--min-box-side"),
+        ({"max_boxes": 3}, "--max-boxes"),
+        ({"tile": TileOptions(64)}, "--augment, --tile or --curriculum"),
+        ({"class_choice": ClassChoice(keep=("cat",))}, "--keep-classes"),
+    ],
+)
+def test_what_a_conversation_can_not_follow_is_refused(run_talks, talk, memory, options, named):
+    with pytest.raises(ConfigError, match=rf"^talk\.jsonl:1: .*; leave out {named}"):
+        run_talks([talk(1, [5], "What is it?", "A plain colour.")], memory, **options)
 
 
 @pytest.fixture
