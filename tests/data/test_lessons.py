@@ -146,7 +146,7 @@ def test_samples_and_truth_agree(lessons: Path) -> None:
     for sample, image in zip(samples, truth.images, strict=True):
         with Image.open(lessons / image.file_name) as picture:
             assert picture.size == image.size_wh
-            assert min(picture.size) >= 96
+            assert min(picture.size) >= 128
             assert picture.width * picture.height <= 160 * 160
         boxes = [box for box in truth.annotations if box.image_id == image.id]
         exact = RELATIVE_1000.encode([box.box_xyxy_px for box in boxes], image.size_wh)

@@ -30,7 +30,7 @@ KINDS: tuple[str, ...] = (*OUTLINES, *DIGITS)
 _DIGIT_SHARE = 0.15
 _SMALL, _LARGE = 0.03, 0.1
 # Sides whose area stays within 128 x 128 .. 160 x 160, in the steps that the vision tower sees.
-_SIDES = ((128, 128), (160, 160), (160, 128), (128, 160), (192, 128), (128, 192), (192, 96), (96, 192))
+_SIDES = ((128, 128), (160, 160), (160, 128), (128, 160), (192, 128), (128, 192))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +55,20 @@ class Thing:
         return self.kind in DIGITS
 
 
-def draw_things(generator: np.random.Generator, most: int) -> tuple[Image.Image, tuple[Thing, ...]]:
+def draw_things(
+    generator: np.random.Generator, most: int, easy: bool = False
+) -> tuple[Image.Image, tuple[Thing, ...]]:
     """Draw a picture.
 
     Args:
         generator: Where every random number comes from.
         most: How many things it holds at most; at least one, and fewer more often than many.
+        easy: Square, with shapes alone on nearly plain ground: what a model learns to point at first.
 
     Returns:
-        The RGB image, 96 to 192 pixels a side, and its things in the order in which they were drawn.
+        The RGB image, 128 to 192 pixels a side, and its things in the order in which they were drawn.
     """
-    size_wh = _SIDES[int(generator.integers(len(_SIDES)))]
+    size_wh = _SIDES[0 if easy else int(generator.integers(len(_SIDES)))]
     count = int(generator.integers(1, most + 1))
     style = SceneStyle(
         side_px=192,
@@ -73,11 +76,15 @@ def draw_things(generator: np.random.Generator, most: int) -> tuple[Image.Image,
         max_shapes=count,
         min_size=0.14 if count > 2 else 0.18,
         max_size=0.36 if count > 2 else 0.55,
-        texture=float(generator.uniform(0, 0.5)),
+        max_stretch=1.2,
+        texture=float(generator.uniform(0, 0.1 if easy else 0.5)),
         colours=tuple(COLOURS),
     )
     square = draw_ground(style, generator)
-    placed = [(box, *_paint(square, box, generator)) for box in place_boxes(style, generator)]
+    placed = [
+        (box, *_paint(square, box, generator, 0 if easy else _DIGIT_SHARE))
+        for box in place_boxes(style, generator)
+    ]
     image = square.resize(size_wh, Image.Resampling.BICUBIC)
     scale = np.array([*size_wh, *size_wh]) / style.side_px
     return image, tuple(
@@ -93,10 +100,10 @@ def _thing(colour: str, kind: str, box: FloatArray, size_wh: tuple[int, int]) ->
 
 
 def _paint(
-    image: Image.Image, box: tuple[int, int, int, int], generator: np.random.Generator
+    image: Image.Image, box: tuple[int, int, int, int], generator: np.random.Generator, digit_share: float
 ) -> tuple[str, str]:
     colour = list(COLOURS)[int(generator.integers(len(COLOURS)))]
-    pool = DIGITS if generator.random() < _DIGIT_SHARE else tuple(OUTLINES)
+    pool = DIGITS if generator.random() < digit_share else tuple(OUTLINES)
     kind = pool[int(generator.integers(len(pool)))]
     shade = np.clip(np.array(COLOURS[colour]) + generator.integers(-14, 15, 3), 0, 255).tolist()
     draw_outline(image, box, tuple(shade), kind if kind in OUTLINES else digit_mask(kind))

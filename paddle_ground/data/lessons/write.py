@@ -79,11 +79,18 @@ class _Course:
     seed: int
     kinds: tuple[str, ...]
     step: int
+    easy: bool
     fmt: AnswerFormat
 
     def settings(self) -> dict[str, str]:
         """Give what the meta file records."""
-        numbers = {"seed": self.seed, "most_things": self.most, "turns": self.turns, "step": self.step}
+        numbers = {
+            "seed": self.seed,
+            "most_things": self.most,
+            "turns": self.turns,
+            "step": self.step,
+            "easy": self.easy,
+        }
         return {**{name: str(value) for name, value in numbers.items()}, "kinds": ",".join(self.kinds)}
 
 
@@ -106,6 +113,7 @@ def write_lessons(
     seed: int = 0,
     kinds: Sequence[str] = tuple(ASKERS),
     step: int = 10,
+    easy: bool = False,
     answer_format: AnswerFormat = AnswerFormat.TOKENS,
 ) -> LessonsReport:
     """Write lessons.
@@ -120,6 +128,7 @@ def write_lessons(
         kinds: Names in `questions.ASKERS`: what is asked.
         step: Answers are rounded to so many thousandths. A picture of 128 pixels says nothing about
             single ones, and a digit that nobody can know is noise in every gradient.
+        easy: Whether pictures are easy ones; see `things.draw_things`.
         answer_format: Of the answers.
 
     Raises:
@@ -132,7 +141,7 @@ def write_lessons(
     unknown = sorted(set(kinds) - set(ASKERS))
     if unknown or not kinds:
         raise ConfigError(f"lessons: unknown kinds {unknown}; expected some of {', '.join(ASKERS)}")
-    course = _Course(root, most_things, turns, seed, tuple(kinds), step, answer_format)
+    course = _Course(root, most_things, turns, seed, tuple(kinds), step, easy, answer_format)
     make = partial(_lessons, course)
     with ProcessPoolExecutor() as pool:
         train = [one for part in pool.map(make, *_jobs("train", train_images)) for one in part]
@@ -172,9 +181,9 @@ def _lesson(course: _Course, folder: Path, split: str, number: int) -> _Lesson:
     generator = np.random.default_rng([course.seed, number + (_VAL_SEED if split == "val" else 0)])
     if split == "val":
         kind = course.kinds[number % len(course.kinds)]
-        image, things, questions = _test(generator, course.most, kind)
+        image, things, questions = _test(generator, course, kind)
     else:
-        image, things = draw_things(generator, course.most)
+        image, things = draw_things(generator, course.most, course.easy)
         questions = list(_questions(things, image.size, generator, course))
     path = folder / f"{number:06d}.jpg"
     buffer = io.BytesIO()
@@ -199,11 +208,11 @@ def _lesson(course: _Course, folder: Path, split: str, number: int) -> _Lesson:
 
 
 def _test(
-    generator: np.random.Generator, most: int, kind: str
+    generator: np.random.Generator, course: _Course, kind: str
 ) -> tuple[Image.Image, tuple[Thing, ...], list[Question]]:
     """Draw pictures until one allows a question of a kind; where none does, take another kind."""
     for _ in range(_TRIES):
-        image, things = draw_things(generator, most)
+        image, things = draw_things(generator, course.most, course.easy)
         question = ask(things, image.size, generator, _words(generator), kind)
         if question.kind == kind:
             break
