@@ -17,6 +17,7 @@ import argparse
 import json
 import math
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -45,6 +46,8 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true", help="print where our time goes, too")
     parser.add_argument("--part", nargs=3, help=argparse.SUPPRESS)  # kind, model, batch: used by this script
     options = parser.parse_args()
+    if options.peer_python and shutil.which(options.peer_python) is None:
+        parser.error(f"--peer-python {options.peer_python}: no such program; give an interpreter with torch")
     if options.part:
         kind, model, batch = options.part
         part = {"ours": ours, "constrained": constrained, "stock": stock, "profile": profile}[kind]
