@@ -99,6 +99,15 @@ AnswerFormat = Annotated[
     str,
     _flag("--answer-format", "tokens (the tutorial's), or json (what Qwen3-VL answers untuned).", RESULT),
 ]
+Space = Annotated[
+    str,
+    _flag(
+        "--coordinate-space",
+        "Of the model's boxes; relative_1000: Qwen3-VL's and Qwen2-VL's.",
+        RESULT,
+        "NAME",
+    ),
+]
 Prompt = Annotated[
     str | None,
     _flag(

@@ -251,7 +251,8 @@ def test_every_new_flag_arrives(source_dir, tmp_path):
         "--task classes --ask each --absent-classes 3 --language mixed --negatives 0.1 --box-order size "
         "--min-box-side 2 --max-boxes 9 --max-boxes-by order --keep-classes person,dog --rename dog=animal "
         "--group-by val|train --repeat-factor-threshold 0.01 --augment 1 --augment-set flip=1 "
-        "--augment-set crop_area=0.5,0.8 --tile 48 --tile-overlap 0.1 --tile-keep-empty 1 --curriculum 2"
+        "--augment-set crop_area=0.5,0.8 --tile 48 --tile-overlap 0.1 --tile-keep-empty 1 --curriculum 2 "
+        "--frames 4 --frame-max-side 99 --box-units pixels --coordinate-space relative_1000"
     )
     arguments = ["prepare", str(source_dir), str(tmp_path / "out"), *flags.split()]
     run = CliRunner().invoke(app, arguments, catch_exceptions=False)
@@ -269,7 +270,8 @@ def test_every_new_flag_arrives(source_dir, tmp_path):
     expected |= {"keep_classes": '["person", "dog"]', "rename": '["dog=animal"]', "group_by": "val|train"}
     expected |= {"repeat_factor_threshold": "0.01", "augment.copies": "1", "augment.flip": "1.0"}
     expected |= {"augment.crop_area": "(0.5, 0.8)", "tile.tile_px": "48", "tile.overlap": "0.1"}
-    expected |= {"tile.keep_empty": "1.0", "curriculum.parts": "2"}
+    expected |= {"tile.keep_empty": "1.0", "curriculum.parts": "2", "frames": "4"}
+    expected |= {"frame_max_side": "99", "box_units": "pixels"}
     assert {name: settings.get(name) for name in expected} == expected
 
 
