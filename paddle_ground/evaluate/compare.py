@@ -134,7 +134,7 @@ def compare(
     )
     names = [_name(image.file_name, image.prompt) for image in sorted(truth.images, key=lambda i: i.id)]
     better, worse = _changes(names, *(_image_f1(table.rows) for table in tables))
-    better_iou, worse_iou = _changes(names, *(_image_iou(table.rows) for table in tables))
+    better_iou, worse_iou = _changes(names, *(_image_overlap(table.rows) for table in tables))
     return Comparison(
         differences, better, worse, n, confidence, resamples, seed, better_iou, worse_iou
     )  # fmt: skip
@@ -210,7 +210,7 @@ def _image_f1(rows: FloatArray) -> FloatArray:
     return f1
 
 
-def _image_iou(rows: FloatArray) -> FloatArray:
+def _image_overlap(rows: FloatArray) -> FloatArray:
     hits, wrong, missed, ious = rows.T
     to_find = hits + missed
     mean: FloatArray = np.where(to_find > 0, ious / np.maximum(to_find, 1), wrong == 0)
