@@ -9,30 +9,34 @@ out of Arrow's own buffer. Knows nothing of answers, splits that are drawn, or o
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from paddle_ground.boxes import FloatArray, IntArray, valid_mask
-from paddle_ground.data.classes import COCO_CLASSES, check_classes
+from paddle_ground.data.classes import COCO_CLASSES
 from paddle_ground.data.layout import BoxLayout, LayoutEvidence, weigh_layout
 from paddle_ground.data.parquet_columns import UNKNOWN, Annotations, read_annotations
 from paddle_ground.data.parquet_images import BatchImages
+from paddle_ground.data.parquet_pages import ColumnPlace, find_column, read_values
 from paddle_ground.data.parquet_rows import annotated_row, no_image
+from paddle_ground.data.parquet_shard import check_columns, declared_classes, footer, open_shard
+from paddle_ground.data.parquet_unpack import UnfitPagesError
 from paddle_ground.data.shards import Shard, find_shards
 from paddle_ground.data.source import Chunk, ChunkFacts, SourceRow
 from paddle_ground.errors import DataError
 
 # How many rows are in memory at a time in each worker; 32 photographs are about 5 MB.
 _BATCH_ROWS = 32
-_BUFFER_BYTES = 1 << 20
+_FACT_ROWS = 4096
+# What a chunk takes whose images are read in pieces.
+_PIECES_BYTES = 8 << 20
 _FACT_COLUMNS = ("image_id", "width", "height", "objects")
 
 
@@ -44,6 +48,7 @@ class _Group:
     number: int
     first_row: int  # Within the shard.
     rows: int
+    images: ColumnPlace | None  # Where their bytes can be read in pieces.
 
 
 class CocoParquet:
@@ -79,17 +84,21 @@ class CocoParquet:
         digest = hashlib.sha256()
         declared: tuple[str, ...] | None = None
         for shard in shards:
-            with _open(shard) as file:
-                declared = declared or _declared_classes(file, shard)
-                _check_columns(file, shard)
+            with open_shard(shard) as file:
+                declared = declared or declared_classes(file, shard)
+                check_columns(file, shard)
                 digest.update(f"{shard.name} {shard.split} {shard.path.stat().st_size} ".encode())
-                digest.update(_footer(shard.path))
+                digest.update(footer(shard.path))
                 first_row = 0
                 for number in range(file.metadata.num_row_groups):
                     group = file.metadata.row_group(number)
                     rows = group.num_rows
-                    self._groups.append(_Group(shard, number, first_row, rows))
-                    chunks.append(Chunk(len(chunks), shard.split, rows, group.total_byte_size))
+                    images = find_column(file, number, "image.bytes")
+                    self._groups.append(_Group(shard, number, first_row, rows, images))
+                    size = group.total_byte_size
+                    if images is not None:
+                        size = max(size - (images.end - images.start), 0) + _PIECES_BYTES
+                    chunks.append(Chunk(len(chunks), shard.split, rows, size))
                     first_row += rows
         self.chunks = tuple(chunks)
         self.class_names = tuple(class_names or declared or COCO_CLASSES)
@@ -125,13 +134,32 @@ class CocoParquet:
         """Read rows of a row group with their images; see `paddle_ground.data.source.Source`."""
         group = self._groups[chunk.index]
         wanted = rows + group.first_row
-        for first_row, batch in _batches(group, None):
+        done = 0
+        if group.images is not None:
+            try:
+                for row in self._rows(group, wanted, read_values(group.shard.path, group.images)):
+                    yield row
+                    done += 1
+                return
+            except UnfitPagesError:
+                pass  # Arrow reads what is left, or says what is wrong.
+        yield from self._rows(group, wanted[done:], None)
+
+    def _rows(
+        self, group: _Group, wanted: IntArray, values: Iterator[memoryview | None] | None
+    ) -> Iterator[SourceRow]:
+        columns = (*_FACT_COLUMNS, "image" if values is None else "image.path")
+        for first_row, batch in _batches(group, columns):
+            given = None if values is None else list(islice(values, batch.num_rows))
+            if given is not None and len(given) != batch.num_rows:
+                raise UnfitPagesError("fewer values than rows")
             low, high = np.searchsorted(wanted, [first_row, first_row + batch.num_rows])
             if low == high:
                 continue
             found = _annotations_of(batch, group.shard, self.class_names)
-            images = BatchImages(batch, group.shard, self._folder)
-            boxes, ids = self._corners(found.boxes), _image_ids(found, group, first_row)
+            images = BatchImages(batch, group.shard, self._folder, given)
+            ids = _image_ids(found, group, first_row)
+            boxes = self._corners(found.boxes)
             for shard_row in wanted[low:high].tolist():
                 row, where = shard_row - first_row, f"{group.shard.name}:{shard_row}"
                 read_image = partial(images.read, row, shard_row)
@@ -147,7 +175,7 @@ class CocoParquet:
                 yield annotated_row(found, boxes, row, image_id, where, no_image)
 
     def _annotations(self, group: _Group) -> Iterator[tuple[int, Annotations]]:
-        for first_row, batch in _batches(group, _FACT_COLUMNS):
+        for first_row, batch in _batches(group, _FACT_COLUMNS, _FACT_ROWS):
             yield first_row, _annotations_of(batch, group.shard, self.class_names)
 
     def _corners(self, boxes: FloatArray) -> FloatArray:
@@ -190,41 +218,24 @@ class CocoParquet:
             self._notes.append(f"boxes: taken as {layout} as told, but {against} contradict it ({evidence})")
 
 
-@contextmanager
-def _open(shard: Shard) -> Iterator[Any]:
-    """Open a shard, and turn all that Arrow says of it into one line."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        # buffer_size: pages are read as they are needed, not a whole row group's images at once.
-        with pq.ParquetFile(shard.path, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:
-            yield file
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        # Arrow's messages have several lines; the first one says it.
-        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
-        raise DataError(f"{shard.name}: not a readable parquet shard ({reason}); fetch it again") from error
-
-
-def _batches(group: _Group, columns: Sequence[str] | None) -> Iterator[tuple[int, Any]]:
+def _batches(
+    group: _Group, columns: Sequence[str], batch_rows: int = _BATCH_ROWS
+) -> Iterator[tuple[int, Any]]:
     """Give a row group's batches, each with the number of its first row in the shard."""
     import pyarrow as pa
 
     first_row = group.first_row
-    with _open(group.shard) as file:
-        names = [name for name in file.schema_arrow.names if name in (*_FACT_COLUMNS, "image")]
-        if columns is not None:
-            names = [name for name in names if name in columns]
+    with open_shard(group.shard) as file:
         batches = file.iter_batches(
-            _BATCH_ROWS if columns is None else 4096,
+            batch_rows,
             row_groups=[group.number],
-            columns=names,
+            columns=[name for name in columns if name.split(".")[0] in file.schema_arrow.names],
             use_threads=False,
         )
         for batch in batches:
             yield first_row, batch
             first_row += batch.num_rows
-    if columns is None:
+    if "image" in columns:
         # Arrow would keep a row group's images for the next one, but each thread its own.
         pa.default_memory_pool().release_unused()
 
@@ -253,37 +264,6 @@ def _refuse_unknown_category(found: Annotations, shard: Shard, first_row: int, c
             f"{shard.name}:{first_row + row}: category {word!r} of box {place} is not among the {classes} "
             "classes; pass the data set's own class names with --classes"
         )
-
-
-def _check_columns(file: Any, shard: Shard) -> None:
-    names = file.schema_arrow.names
-    missing = [name for name in ("image", "objects") if name not in names]
-    if missing:
-        raise DataError(
-            f"{shard.name}: no column `{missing[0]}` among {', '.join(names)}; expected the columns of "
-            "detection-datasets/coco: image, objects, and perhaps image_id, width, height"
-        )
-
-
-def _declared_classes(file: Any, shard: Shard) -> tuple[str, ...] | None:
-    """Read the class names out of the features note that the `datasets` library leaves in a shard."""
-    note = (file.schema_arrow.metadata or {}).get(b"huggingface")
-    try:
-        objects = json.loads(note or b"{}")["info"]["features"]["objects"]
-        fields = objects[0] if isinstance(objects, list) else objects.get("feature", objects)
-        names = fields["category"].get("names") or fields["category"]["feature"]["names"]
-        names = tuple(str(name) for name in names)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
-        return None  # No note, or one that says nothing of classes.
-    check_classes(names, f"{shard.name} (declared classes)")
-    return names
-
-
-def _footer(path: Path) -> bytes:
-    """Give a parquet file's end, where all sizes, offsets and statistics stand."""
-    with path.open("rb") as stream:
-        stream.seek(max(0, stream.seek(0, os.SEEK_END) - 65536))
-        return stream.read()
 
 
 def _joined(parts: list[IntArray]) -> IntArray:

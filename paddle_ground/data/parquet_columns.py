@@ -141,10 +141,8 @@ def _flat(lists: Any) -> Any:
     if pa.types.is_fixed_size_list(lists.type):
         size = lists.type.list_size
         return lists.values.slice(lists.offset * size, len(lists) * size)
-    offsets = _view(lists.offsets)
-    return (
-        lists.values.slice(int(offsets[0]), int(offsets[-1] - offsets[0])) if len(offsets) else lists.values
-    )
+    first, last = _view(lists.offsets)[[0, -1]].tolist()
+    return lists.values.slice(first, last - first)
 
 
 def _view(numbers: Any) -> np.ndarray[Any, Any]:
@@ -187,9 +185,10 @@ def _boxes(values: Any) -> FloatArray:
 
 def _category_ids(words: Any, class_names: Sequence[str]) -> IntArray:
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     if pa.types.is_string(words.type) or pa.types.is_large_string(words.type):
+        import pyarrow.compute as pc
+
         names = pa.array(class_names, words.type)
         return _integers(pc.index_in(words, value_set=names))
     ids = _integers(words)

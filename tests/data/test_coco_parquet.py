@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pyarrow as pa
@@ -272,3 +274,18 @@ def test_rows_without_images_are_the_rows(shared_data):
             np.testing.assert_array_equal(row.boxes_xyxy_px, other.boxes_xyxy_px)
             np.testing.assert_array_equal(row.category_ids, other.category_ids)
             np.testing.assert_array_equal(row.is_crowd, other.is_crowd)
+
+
+def test_plain_shards_are_read_without_pandas_and_arrows_compute(one_shard, make_row):
+    # They take longer to import than thousands of rows to read, and 100 MB.
+    code = (
+        "import sys, numpy as np\n"
+        "from paddle_ground.data.coco_parquet import CocoParquet\n"
+        "source = CocoParquet(sys.argv[1])\n"
+        "source.survey(source.chunks[0])\n"
+        "rows = list(source.read(source.chunks[0], np.arange(2)))\n"
+        "print(len(rows), 'pandas' in sys.modules, 'pyarrow.compute' in sys.modules)\n"
+    )
+    shard = one_shard(make_row(1), make_row(2))
+    done = subprocess.run([sys.executable, "-c", code, shard], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["2", "False", "False"]

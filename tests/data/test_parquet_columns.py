@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -139,21 +136,3 @@ def test_what_can_not_be_understood_is_named(objects, message):
 def test_a_missing_column_is_named():
     with pytest.raises(DataError, match="no column `objects` among width"):
         read_annotations(pa.RecordBatch.from_pydict({"width": [1]}), NAMES)
-
-
-def test_plain_columns_are_read_without_pandas_and_arrows_compute():
-    # They take longer to import than thousands of rows to read, and 100 MB.
-    code = (
-        "import sys, pyarrow as pa\n"
-        "from paddle_ground.data.parquet_columns import read_annotations\n"
-        "boxes = pa.array([[[1.0, 2.0, 3.0, 4.0]]], pa.list_(pa.list_(pa.float64(), 4)))\n"
-        "objects = pa.StructArray.from_arrays([boxes, pa.array([[3]])], ['bbox', 'category'])\n"
-        "batch = pa.record_batch([objects, pa.array([7])], names=['objects', 'width'])\n"
-        "for name in list(sys.modules):\n"
-        "    if name.split('.')[0] == 'pandas': del sys.modules[name]\n"
-        "found = read_annotations(batch, ('a',) * 80)\n"
-        "assert found.boxes.tolist() == [[1, 2, 3, 4]] and found.category_ids.tolist() == [3]\n"
-        "print('pandas' in sys.modules, 'pyarrow.compute' in sys.modules)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["False", "False"]
