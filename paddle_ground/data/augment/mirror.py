@@ -36,7 +36,7 @@ _GIVE_UP = frozenset(
     " direito".split()
 )
 _GIVE_UP_PARTS = re.compile(
-    r"[\"“”«»「」『』]|o\W?clock|\b(driver|passenger)('?s)?[- ]side\b|\bport[- ]side\b"
+    r"[\"“”«»「」『』]|o\W?c[kl]+ock|\b(driver|passenger)('?s)?[- ]side\b|\bport[- ]side\b"
     r"|左撇子|右撇子|左派|右派|驾驶座|副驾驶|[点點](钟|鐘)方向|[写寫]着|[写寫]著|字母|文字|号码|號碼|数字|數字"
     r"|ひだり|みぎ|왼|오른|лев|прав",
     re.IGNORECASE,

@@ -11,7 +11,7 @@ import re
 # A place in the frame, or a place in a row of things, some of which may be cut away.
 _PLACES = frozenset(
     "left right leftmost rightmost lefthand righthand lefty righty lhs rhs lft rt rght l r"
-    " top bottom topmost bottommost upper lower uppermost lowermost lowest highest"
+    " top bottom botom topmost bottommost upper lower uppermost lowermost lowest highest"
     " middle mid center centre central centermost centremost corner edge edges border margin side sides half"
     " first second third fourth fifth sixth last 1st 2nd 3rd 4th 5th 6th"
     " picture pic photo photograph image frame screen cropped cutoff"
@@ -19,7 +19,9 @@ _PLACES = frozenset(
 )
 _WORD = re.compile(r"[a-z0-9]+")
 _ON_TOP_OF = re.compile(r"\b(on|at) (the )?top of\b|\b(laptop|tank|crop) top\b|\bin front of\b")
-_CUT = re.compile(r"\bcut (off|in half|out|by)\b|\b(partly|partially|half|barely) (visible|seen|shown)\b")
+_CUT = re.compile(
+    r"\bcut (off|in half|out|by)\b|\b(partly|partially|half|barely) (visible|seen|shown)\b|\bo\W?c[kl]+ock\b"
+)
 _HAN_PLACES = re.compile(
     r"[左右]|中间|中間|中央|中心|正中|居中|角落|边缘|邊緣|画面|畫面|图中|圖中|照片|图片|圖片"
     r"|[上下顶頂底][方边邊面部侧側角半层層端排]|最[上下顶頂底高低]|第[一二两兩三四五六七八九十\d]+|[一二三四五]排"
