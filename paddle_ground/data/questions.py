@@ -125,7 +125,7 @@ def _ask_classes(
     missing = sorted(set(range(len(options.class_names))) - set(ids.tolist()))
 
     def question(asked: list[int]) -> Question:
-        boxes = np.flatnonzero(np.isin(ids, asked) & checked.is_usable)
+        boxes = np.flatnonzero(np.isin(ids, asked))
         names = [options.class_names[category] for category in asked]
         return Question(
             detect_classes(names, options.answer_format, _language(options, draw)), tuple(boxes.tolist())

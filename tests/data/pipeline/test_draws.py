@@ -42,6 +42,12 @@ def test_no_group_is_torn(groups, ratio, seed):
     assert wanted == 0 or len(set(groups)) == 1 or VAL in splits
 
 
+def test_where_all_groups_are_too_large_the_smallest_is_held_out():
+    groups = numbers([1, 1, 1, 2, 2, 2, 2])
+    splits = draw_splits(np.ones(7, bool), np.zeros(7, bool), None, 0.15, 0, groups)
+    assert splits.tolist() == [VAL] * 3 + [TRAIN] * 4
+
+
 def test_groups_that_val_has_leave_train():
     is_val = np.array([False, False, False, True])
     splits = draw_splits(np.ones(4, bool), is_val, None, 0.1, 0, numbers([1, 2, 1, 2]))
@@ -107,6 +113,15 @@ def test_rare_images_are_repeated_in_train_and_written_once(result, make_row):
     # Behind all others, so that equal samples are far apart.
     assert [sample.images[0] for sample in found.samples][-2:] == ["images/000000000015.png"] * 2
     assert found.samples[15].images == ("images/000000000015.png",)
+
+
+def test_what_leaves_as_a_duplicate_is_not_repeated(result, make_row):
+    rows = [make_row(i, [(CAT, BOX)]) for i in range(15)] + [make_row(15, [(DOG, BOX)])] * 2
+    found = result(rows, repeat_factor_threshold=1.0)  # f(dog) = 2/17: r = 2.9
+    again = [sample.images[0] for sample in found.samples].count("images/000000000015.png")
+    assert again in (2, 3)
+    assert "images/000000000015_1.png" not in {sample.images[0] for sample in found.samples}
+    assert found.counts["skipped_duplicate_image"] == 1
 
 
 # --- negatives ---------------------------------------------------------------------------------------
@@ -210,6 +225,14 @@ def test_no_negatives_at_all_leave_no_empty_image(result, run, make_row):
 )
 def test_content_words(text, words):
     assert content_words(text) == words
+
+
+def test_a_phrase_of_a_class_that_is_there_is_not_absent(make_row):
+    pool = PhrasePool([("the animal", [DOG]), ("the vehicle", [CAR])], 4, 0)
+    names = ("cat", "dog", "cup", "car")
+    row = make_row(1, [(DOG, BOX)], crowd=[0])
+    drawn = {pool.draw_absent(row, names, np.random.default_rng(seed)) for seed in range(20)}
+    assert drawn == {"the vehicle"}
 
 
 def test_phrases_of_one_class_are_told_apart_by_words_alone(make_row):

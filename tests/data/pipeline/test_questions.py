@@ -104,6 +104,22 @@ def test_phrases_are_asked_for_one_by_one(result, make_row):
     assert found.files == ["000000000005.png"]
 
 
+def test_a_phrase_for_what_can_not_be_asked_for_does_not_become_a_negative(result, make_row):
+    phrases = [("the crowd", [0]), ("the speck", [1]), ("all dogs", [0, 2])]
+    rows = [make_row(5, [(DOG, LEFT), (CUP, SMALL), (DOG, RIGHT)], phrases, crowd=[0])]
+    found = result(rows, min_box_side=5)
+    assert [sample.refs for sample in found.samples] == [("all dogs",)]
+    assert found.counts["skipped_phrase_without_box"] == 2
+    assert [box.is_crowd for box in found.truth.annotations] == [True, False]
+
+
+def test_boxes_of_a_phrase_that_fall_together_are_said_once(result, make_row):
+    rows = [make_row(5, [(CAT, LEFT), (DOG, LEFT)], [("the pair", [0, 1])])]
+    found = result(rows)
+    assert found.samples[0].refs == ("the pair",)
+    assert (found.counts["boxes"], found.counts["merged_boxes"]) == (2, 1)
+
+
 def test_rows_without_phrases_are_asked_for_all_objects_or_left_out(result, make_row):
     rows = [make_row(1, [(CAT, LEFT)], [("the cat", [0])]), make_row(2, [(DOG, LEFT)])]
     assert [s.prompt for s in result(rows).samples] == [refer("the cat", TOKENS), "Task: Object Detection"]
