@@ -6,7 +6,8 @@
     |-- RecordError              a line or a file that breaks one of the contracts in `records`
     |-- DataError                a source data set or an output folder that can't be used
     |   |-- DownloadError        a data set or model that can't be fetched
-    |   `-- UnwritableError      a folder or file that can't be written
+    |   |-- UnwritableError      a folder or file that can't be written
+    |   `-- LostWorkerError      a machine or process that went away while others count on it
     |-- ConfigError              a wrong option, YAML key or combination of them
     |-- ModelError               a checkpoint that can't be built, loaded or matched to its data
     |-- TrainError               a training run that can't start or that stopped
@@ -46,6 +47,10 @@ class DownloadError(DataError):
 
 class UnwritableError(DataError):
     """A place that can't be written: a wrong path, no permission, a full disk."""
+
+
+class LostWorkerError(DataError):
+    """A process of a cluster that ended without a result; what others did can be used again."""
 
 
 class ConfigError(PaddleGroundError):

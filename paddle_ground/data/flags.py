@@ -232,4 +232,13 @@ Curriculum = Annotated[
         "PARTS",
     ),
 ]
+Ray = Annotated[
+    str | None,
+    _flag(
+        "--ray",
+        "Let a Ray cluster make the pieces: its address, `auto`, or `local`. Needs the extra `ray`, and SRC "
+        "and OUT under the same paths on all machines.",
+        RESULT,
+    ),
+]
 Workers = Annotated[int, _flag("--workers", "How many to work at a time; 0: one a processor.", RESULT)]

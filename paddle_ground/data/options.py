@@ -55,6 +55,7 @@ class PrepareOptions:
         coordinate_space: The model's; see `paddle_ground.boxes.coordinate_space`.
         bad_images: "stop" at a missing, broken or wrongly sized image, or "skip" and count it.
         workers: How many chunks to convert at a time; 0 for one a processor.
+        ray: Address of a Ray cluster that converts them; see `paddle_ground.data.ray_pieces`.
         source_format: The source's format; see `paddle_ground.data.recognise`.
         box_units: "pixels" or "relative_1000", of boxes in the text of conversations; None to find out.
         frames: How many frames of an episode a question is asked about.
@@ -94,6 +95,7 @@ class PrepareOptions:
     coordinate_space: str = "relative_1000"
     bad_images: str = "stop"
     workers: int = 0
+    ray: str | None = None
     source_format: str = AUTO
     box_units: str | None = None
     frames: int = 8

@@ -45,7 +45,7 @@ def run_pieces(
 
     def make(piece: Piece) -> None:
         with budget.take(piece.chunk.size_bytes):
-            _make_piece(source, piece, options, staging)
+            make_piece(source, piece, options, staging)
 
     with ThreadPoolExecutor(workers) as pool:
         # Threads do: reading, unpacking, checksums and writing all happen outside the interpreter lock.
@@ -84,7 +84,12 @@ class _MemoryBudget:
                 self._changed.notify_all()
 
 
-def _make_piece(source: Source, piece: Piece, options: PieceOptions, staging: Staging) -> None:
+def make_piece(source: Source, piece: Piece, options: PieceOptions, staging: Staging) -> None:
+    """Make one piece, unless it is there.
+
+    Raises:
+        DataError: The chunk can't be read, an image is bad, or the folder can't be written.
+    """
     path = staging.piece(piece.chunk.index)
     if path.exists():
         return

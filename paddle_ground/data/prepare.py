@@ -40,7 +40,14 @@ from paddle_ground.data.relabel import relabel
 from paddle_ground.data.source import Source
 from paddle_ground.data.staging import FILE_NAMES, IMAGES, Staging, lock_output
 from paddle_ground.data.take import BadImages, PieceOptions
-from paddle_ground.errors import ConfigError, DataError, PaddleGroundError, RecordError, UnwritableError
+from paddle_ground.errors import (
+    ConfigError,
+    DataError,
+    LostWorkerError,
+    PaddleGroundError,
+    RecordError,
+    UnwritableError,
+)
 from paddle_ground.files import sha256_file
 from paddle_ground.prompts import DETECT_ALL, detect_classes
 from paddle_ground.records import SamplesMeta, meta_path, read_meta, truth_path
@@ -90,6 +97,10 @@ def prepare(options: PrepareOptions, progress: Progress | None = None) -> Prepar
             looks finished.
     """
     check_options(options)
+    if options.ray is not None:
+        # Workers stand in folders of their own.
+        root = None if options.source is None else Path(options.source).resolve()
+        options = replace(options, output_dir=Path(options.output_dir).resolve(), source=root)
     output_dir = Path(options.output_dir)
     with lock_output(output_dir):
         source, recognised = _open_source(options)
@@ -104,14 +115,19 @@ def prepare(options: PrepareOptions, progress: Progress | None = None) -> Prepar
         staging = Staging(output_dir, f"{meta.settings[_FINGERPRINT]} {_PIECE_VERSION}")
         try:
             piece_options = _piece_options(options, row_options, draw.phrases)
-            run_pieces(source, draw.pieces, piece_options, staging, workers, progress)
+            if options.ray is None:
+                run_pieces(source, draw.pieces, piece_options, staging, workers, progress)
+            else:
+                from paddle_ground.data.ray_pieces import run_pieces_on_ray
+
+                run_pieces_on_ray(source, draw.pieces, piece_options, staging, options.ray, workers, progress)
             numbers = [piece.chunk.index for piece in draw.pieces]
             results = merge_pieces(staging, numbers, source.class_names, partial(_complete, meta))
             filled = _filled(results, source.name)
         except PaddleGroundError as error:
             # After a full disk the pieces that are done can be used again; after bad input nothing is
             # left, since mending the source makes it another one.
-            if not isinstance(error, UnwritableError):
+            if not isinstance(error, UnwritableError | LostWorkerError):
                 staging.discard()
             raise
         splits = [result.split for result in filled]
