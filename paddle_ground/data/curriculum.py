@@ -7,7 +7,8 @@ between them the window's edges move from there to the image's border in even st
     window(part) = (1 - t) * around the object + t * whole image,   t = part / (parts - 1)
 
 Each part shows every image once, around an object drawn anew. Parts are written one after the other
-and must be trained in that order: in one epoch, and not shuffled by the trainer.
+and must be trained in that order: in one epoch, with `random_shuffle: false`, and for a map data set with
+`dataloader_shuffle: false` too. Within a part the samples stand in a drawn order.
 """
 
 from __future__ import annotations

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from types import TracebackType
+
+import numpy as np
 
 from paddle_ground.data.duplicates import RowKey, look_through
 from paddle_ground.data.notes import RowLines, RowNote, read_piece
@@ -57,9 +59,10 @@ def merge_pieces(
 ) -> tuple[SplitResult, ...]:
     """Write the files of all splits into the staging folder.
 
-    Samples stand in the order of the source, part by part; those that are to be repeated come again
-    behind all others of their part, so that equal ones are far apart. Truth keeps the ids of the
-    pieces, unless an image has several samples or was made from others: then ids count from 1 on.
+    Samples stand in the order of the source; or if there are several parts, part by part and within
+    each in a drawn order, since such a file must be trained unshuffled. Those that are to be repeated
+    come again behind all others of their part, so that equal ones are far apart. Truth keeps the ids of
+    the pieces, unless an image has several samples or was made from others: then ids count from 1 on.
 
     Args:
         staging: Where the pieces are.
@@ -73,26 +76,45 @@ def merge_pieces(
     paths = [staging.piece(number) for number in numbers]
     overview = look_through(paths, staging.folder)
     ids = Ids() if overview.needs_ids else None
+    is_course = any(part for part, _ in overview.sweeps)
     with ExitStack() as stack:
         writers = {
             split: stack.enter_context(_SplitWriter(staging.folder, SPLIT_NAMES[split], class_names, ids))
             for split in sorted(overview.splits)
         }
         for (part, repetition), pieces in sorted(overview.sweeps.items()):
-            for piece in sorted(pieces):
-                for note, lines in read_piece(paths[piece]):
-                    if note.part != part or note.times <= repetition:
-                        continue
-                    dropped = overview.reason(piece, note)
-                    if not repetition:
-                        writers[note.split].add((piece, note.row), note, lines, dropped)
-                    elif note.images and not dropped:
-                        writers[note.split].add_again(lines)
+            for piece, note, lines in _sweep(paths, pieces, part if is_course else None):
+                if note.part != part or note.times <= repetition:
+                    continue
+                dropped = overview.reason(piece, note)
+                if not repetition:
+                    writers[note.split].add((piece, note.row), note, lines, dropped)
+                elif note.images and not dropped:
+                    writers[note.split].add_again(lines)
     for image in sorted(overview.images):
         (staging.folder / image).unlink(missing_ok=True)
     for writer in writers.values():
         write_meta(meta_path(writer.path), make_meta(writer.result.counts, writer.sha256))
     return tuple(writer.result for writer in writers.values())
+
+
+def _sweep(
+    paths: Sequence[Path], pieces: Iterable[int], course_part: int | None
+) -> Iterator[tuple[int, RowNote, RowLines]]:
+    """Go through pieces in order; or for a course, which no trainer may shuffle, in a drawn one.
+
+    Pieces are drawn, then the samples of each, so that no more than one piece is in memory.
+    """
+    if course_part is None:
+        for piece in sorted(pieces):
+            for note, lines in read_piece(paths[piece]):
+                yield piece, note, lines
+        return
+    generator = np.random.default_rng(course_part)
+    for piece in generator.permutation(sorted(pieces)).tolist():
+        found = list(read_piece(paths[piece]))
+        for place in generator.permutation(len(found)).tolist():
+            yield piece, *found[place]
 
 
 class Ids:
@@ -116,7 +138,7 @@ class _SplitWriter:
         self._counts = Counter(dict.fromkeys(("kept", "boxes", "empty", "crowd_boxes"), 0))
         self._examples: dict[str, list[str]] = {}
         self._images: set[str] = set()
-        self._last_dropped: RowKey | None = None
+        self._dropped: set[RowKey] = set()
 
     def __enter__(self) -> _SplitWriter:
         self._samples = self._stack.enter_context(atomic_writer(self.path))
@@ -145,9 +167,9 @@ class _SplitWriter:
         for reason, where in note.skipped:
             self._skip(reason, where)
         if dropped:
-            if row != self._last_dropped:
+            if row not in self._dropped:
                 self._skip(dropped, note.images[0])
-            self._last_dropped = row
+            self._dropped.add(row)
         elif note.images:
             self._add_sample(lines.sample)
             if lines.image:
