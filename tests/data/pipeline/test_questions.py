@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from paddle_ground.answers import AnswerFormat, AnswerRegion, parse, render
 from paddle_ground.boxes import RELATIVE_1000
+from paddle_ground.data.convert import RowOptions, answer, check_row
+from paddle_ground.data.questions import TaskOptions, ask
 from paddle_ground.errors import DataError
 from paddle_ground.evaluate import evaluate_detection
 from paddle_ground.prompts import detect_classes, refer
-from paddle_ground.records import Prediction, Region
+from paddle_ground.records import Prediction, Region, TruthImage, sample_from_line, sample_to_line
 
 CAT, DOG, CUP, CAR = range(4)
 LEFT, RIGHT, SMALL = (0, 0, 20, 40), (50, 8, 90, 48), (40, 60, 44, 63)
@@ -154,6 +158,43 @@ def test_chinese_prompts_and_a_mixture(result, make_row, answer_format):
     assert again == mixed
     detection = result(rows, language="zh", answer_format=answer_format).samples[0].prompt
     assert ("请找出图中" in detection) == (answer_format == "json")
+
+
+PHRASES = st.tuples(st.sampled_from(["it", "both  of it", "the <image>", "猫"]), st.sets(st.integers(0, 5)))
+OBJECTS = st.tuples(st.integers(0, 3), st.tuples(*[st.integers(-10, 110)] * 4))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(OBJECTS, max_size=6),
+    st.lists(
+        st.tuples(st.sampled_from(["it", "both  of it", "the <image>", "猫"]), st.sets(st.integers(0, 5)))
+    ),
+    st.sampled_from(["detect", "classes", "refer", "auto"]),
+    st.sampled_from(["together", "each"]),
+    st.integers(0, 2),
+    st.sampled_from(["en", "zh", "mixed"]),
+)
+def test_every_answer_is_its_truth(make_row, objects, phrases, task, ask_for, absent, language):
+    known = [(phrase, sorted(place for place in boxes if place < len(objects))) for phrase, boxes in phrases]
+    row = make_row(1, objects, known, crowd=[0])
+    options = RowOptions(RELATIVE_1000, TOKENS, "find", ("cat", "dog", "cup", "car"), "position")
+    what = TaskOptions(task, TOKENS, options.class_names, "find", ask_for, 1, language)
+    checked = check_row(row, (100, 80), options)
+    asked = ask(checked, "a.png", absent, what)
+    assert len({question.prompt for question in asked.questions}) == len(asked.questions)
+    for question in asked.questions:
+        found = answer(checked, question, TruthImage(1, "a.png", (100, 80)), 1, options)
+        said = set(zip(found.sample.refs, found.sample.boxes, strict=True))
+        meant = set()
+        for box in found.truth:
+            if not box.is_crowd:
+                name = question.phrase or options.class_names[box.category_id]
+                numbers = RELATIVE_1000.widen(RELATIVE_1000.encode([box.box_xyxy_px], (100, 80)))
+                meant.add((name, tuple(numbers[0].tolist())))
+        assert said == meant
+        assert sample_from_line(sample_to_line(found.sample), "x:1") == found.sample
+        assert len({box.category_id for box in found.truth}) <= 1 or not question.phrase
 
 
 def test_evaluation_scores_each_question(result, make_row, tmp_path):
