@@ -36,7 +36,8 @@ def test_each_view_holds_its_object_whole_where_its_box_says(picture, bright_box
     views = list(Curriculum(CurriculumOptions(4))(before))
     assert [view.part for view in views] == [0, 1, 2, 3]
     areas = [np.prod(view.size_wh) for view in views]
-    assert all(later > 0.9 * earlier for earlier, later in itertools.pairwise(areas))
+    # An inset may take back what the step from one part to the next gave, but no more than that.
+    assert all(later > 0.8 * earlier for earlier, later in itertools.pairwise(areas))
     assert views[-1].pixels is before.pixels
     for view in views:
         found = bright_box(view.pixels.image)
