@@ -10,8 +10,9 @@ folder by the peers' script. Then, in turn and each in a process of its own with
     tutorial  the peers' script: pandas, decode, encode again, one record a row
 
 Seconds are those of the whole process, interpreter and imports included; ratios are medians of pairs of the
-same turn. Source files are in the page cache. Nothing is synced to the disk by any. Memory is the process's peak as the kernel tells it. All
-images of ours are then compared with the source, byte for byte. The last line is one JSON object.
+same turn. Source files are in the page cache, and none of the three syncs anything to the disk. Memory is the
+process's peak as the kernel tells it. All images of ours are then compared with the source, byte for byte.
+The last line is one JSON object.
 """
 
 from __future__ import annotations
