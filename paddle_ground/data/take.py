@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
+from uuid import uuid4
 
 from paddle_ground.data.convert import Converted, RowOptions, answer, check_row
 from paddle_ground.data.dialogue import ConvertedDialogue, DialogueOptions, convert_dialogue
@@ -203,10 +203,14 @@ class RowTaker:
         path = self._staging.folder / name
         if path.exists():
             return
-        # Another thread may write the same one: each its own file, and whole before it has its name.
-        part = self._staging.folder / f"image-{threading.get_ident()}{PART_SUFFIX}"
+        # Others may write the same one, on other machines too: each a file of its own, and whole before
+        # it has its name.
+        part = self._staging.folder / f"image-{uuid4().hex}{PART_SUFFIX}"
         _write_image(part, data)
-        os.replace(part, path)
+        try:
+            os.replace(part, path)
+        except OSError as error:
+            raise unwritable(path, error) from error
 
 
 class _BadImageError(DataError):
