@@ -32,6 +32,7 @@ def apply() -> None:
     """
     os.environ.setdefault("PADDLE_DISTRI_BACKEND", "gloo")
     gloo_groups.apply()
+    gloo_groups.wait_for_each_other()
     cpu_device.apply()
     block_instead_of_streaming()
     scatter_sums()

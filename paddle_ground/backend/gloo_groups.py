@@ -6,6 +6,8 @@ store of their own. Knows no tensors.
 
 from __future__ import annotations
 
+import functools
+import itertools
 import os
 import socket
 from typing import Any
@@ -38,6 +40,61 @@ def apply() -> None:
 
     create._paddle_ground = True  # type: ignore[attr-defined]
     owner.create = staticmethod(create)
+
+
+def wait_for_each_other() -> None:
+    """Let all processes meet where one may keep the others waiting: at the start, to evaluate, after saving.
+
+    Symptom: a process that waits for another in a collective for more than 30 seconds ends with
+    `RuntimeError: [...gloo/transport/tcp/unbound_buffer.cc] TIMEOUT`; the limit can't be set from Python.
+    The store that the processes meet in waits for a quarter of an hour. A meeting takes it a tenth of a
+    second, too long for each step.
+    """
+    from paddleformers.trainer import Trainer
+
+    stock = Trainer._maybe_log_save_evaluate
+    if getattr(stock, "_paddle_ground_meets", False):
+        return
+
+    @functools.wraps(stock)
+    def log_save_evaluate(self: Any, *args: Any, **kwargs: Any) -> Any:
+        keeps_waiting = self.control.should_save or self.control.should_evaluate
+        out = stock(self, *args, **kwargs)
+        if keeps_waiting:
+            meet()
+        return out
+
+    log_save_evaluate._paddle_ground_meets = True  # type: ignore[attr-defined]
+    Trainer._maybe_log_save_evaluate = log_save_evaluate
+    for name in ("_inner_training_loop", "evaluate"):
+        _meet_before(Trainer, name)
+
+
+def _meet_before(owner: Any, name: str) -> None:
+    stock = getattr(owner, name)
+
+    @functools.wraps(stock)
+    def meeting(*args: Any, **kwargs: Any) -> Any:
+        meet()
+        return stock(*args, **kwargs)
+
+    setattr(owner, name, meeting)
+
+
+_MEETINGS = itertools.count()
+
+
+def meet() -> None:
+    """Wait until every process of the run is here; each must call this as often as the others."""
+    from paddle.distributed import collective
+
+    store, size = collective._default_store, int(os.environ.get("PADDLE_TRAINERS_NUM", "1"))
+    if store is None or size < 2:
+        return
+    key = f"paddle_ground/meeting/{next(_MEETINGS)}"
+    if store.add(key, 1) == size:
+        store.set(f"{key}/complete", "yes")
+    store.wait(f"{key}/complete")
 
 
 def _own_store(common: Any, rank: int, size: int, group_id: int) -> Any:

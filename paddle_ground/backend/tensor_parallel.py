@@ -21,6 +21,7 @@ def apply(args: MutableMapping[str, Any]) -> None:
     keep_parameters_whole_in_full_precision(args)
     clip_gradients_in_full_precision()
     sum_gradients_of_head_norms()
+    sum_gradients_of_visual_levels()
 
 
 def keep_parameters_whole_in_full_precision(args: MutableMapping[str, Any]) -> None:
@@ -85,6 +86,33 @@ def sum_gradients_of_head_norms() -> None:
 
     init._paddle_ground = True  # type: ignore[attr-defined]
     Qwen3VLTextAttention.__init__ = init
+
+
+def sum_gradients_of_visual_levels() -> None:
+    """Add up the gradients of the deepstack features over the processes that share a sequence.
+
+    Symptom: none that is printed. Under `sequence_parallel` each process adds those features to its own
+    rows only, and takes its share of their gradient for the whole: the copies of the vision tower drift
+    apart, and the losses leave those of a run in one process by the third step.
+    """
+    from paddleformers.transformers.qwen3_vl.modeling import Qwen3VLTextModel
+
+    stock = Qwen3VLTextModel._deepstack_process
+    if getattr(stock, "_paddle_ground", False):
+        return
+
+    @functools.wraps(stock)
+    def deepstack_process(self: Any, hidden_states: Any, visual_pos_masks: Any, visual_embeds: Any) -> Any:
+        if self.config.sequence_parallel:
+            from paddle.distributed import fleet
+            from paddle.distributed.fleet.layers.mpu import mp_ops
+
+            group = fleet.get_hybrid_communicate_group().get_model_parallel_group()
+            visual_embeds = mp_ops._c_identity(visual_embeds, group=group)
+        return stock(self, hidden_states, visual_pos_masks, visual_embeds)
+
+    deepstack_process._paddle_ground = True  # type: ignore[attr-defined]
+    Qwen3VLTextModel._deepstack_process = deepstack_process
 
 
 def _sum_over_model_parallel_group(grad: Any) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -162,6 +163,19 @@ def answer_in_parts(folder: Path) -> None:
         RESULTS[f"logprobs_{index}"] = np.array(answer.logprobs)
 
 
+def meet_late(rank: int, out: Path) -> None:
+    """Meet twice, one of the two coming late; note whether the late one had come when they parted."""
+    had_come = []
+    for late in (0, 1):
+        sign = out / f"late_{late}"
+        if rank == late:
+            time.sleep(0.5)
+            sign.touch()
+        gloo_groups.meet()
+        had_come.append(sign.exists())
+    RESULTS["late_had_come"] = np.array(had_come)
+
+
 def main(out: Path, model: Path) -> None:
     hcg = start()
     rank = hcg.get_model_parallel_rank()
@@ -170,6 +184,7 @@ def main(out: Path, model: Path) -> None:
     gloo.apply()
     for name, check in checks(hcg).items():
         RESULTS[name] = check().numpy()
+    meet_late(rank, out)
     answer_in_parts(model)
     np.savez(out / f"{rank}.npz", **RESULTS)
 

@@ -163,6 +163,12 @@ def test_head_norms_see_the_gradient_of_all_heads(ranks: list[dict[str, Any]], m
         np.testing.assert_allclose(found["query_norm_grad"], grad, rtol=1e-3, atol=np.abs(grad).max() * 1e-4)
 
 
+def test_processes_meet_however_late_one_of_them_is(ranks: list[dict[str, Any]]) -> None:
+    """Upstream symptom: gloo gives up after 30 seconds."""
+    for found in ranks:
+        assert found["late_had_come"].tolist() == [True, True]
+
+
 def test_groups_leave_their_addresses_in_stores_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """Upstream symptom: all groups write under the same keys, so members of one connect to another's.
 

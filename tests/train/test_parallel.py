@@ -110,6 +110,11 @@ def test_sharded_optimizer_states_give_the_data_parallel_losses(
 
 
 @pytest.mark.heavy
+def test_parted_sequences_give_the_losses_of_whole_ones(runs: Runs, one: Path) -> None:
+    same(losses(runs("parted_rows", TWO_PARTS, "sequence_parallel=true")), logged(one))
+
+
+@pytest.mark.heavy
 def test_recomputing_and_packing_are_the_same_in_parts(runs: Runs, one: Path) -> None:
     same(losses(runs("recomputed", *RECOMPUTE)), logged(one))
     same(losses(runs("recomputed_parts", *RECOMPUTE, TWO_PARTS)), logged(one))
