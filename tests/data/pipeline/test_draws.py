@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from paddle_ground.data import take
 from paddle_ground.data.balance import draw_repeats, repeat_factors, share_negatives
 from paddle_ground.data.phrases import PhrasePool, content_words
 from paddle_ground.data.sampling import LEFT_OUT, TRAIN, VAL, draw_splits
-from paddle_ground.errors import ConfigError, DataError
+from paddle_ground.errors import ConfigError, DataError, UnwritableError
 from paddle_ground.records import read_meta, read_samples
 
 CAT, DOG, CUP, CAR = range(4)
@@ -21,6 +22,10 @@ BOX = (10, 10, 50, 50)
 
 def numbers(values):
     return np.array(values, np.int64)
+
+
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 # --- groups ------------------------------------------------------------------------------------------
@@ -266,3 +271,35 @@ def test_phrases_of_one_class_are_told_apart_by_words_alone(make_row):
 def test_options_out_of_their_range_are_refused(run, make_row, changes, message):
     with pytest.raises(ConfigError, match=message):
         run([make_row(1, [(CAT, BOX)])], **changes)
+
+
+def test_a_run_that_stopped_is_completed_with_the_same_draws(run, make_row, tmp_path, monkeypatch):
+    rows = [make_row(i, [(i % 4, BOX), ((i + 1) % 4, (0, 0, 9, 9))]) for i in range(20)]
+    options = {"task": "classes", "ask": "each", "negatives": 0.3, "repeat_factor_threshold": 1.0}
+    options |= {"box_order": "random", "language": "mixed", "val_ratio": 0.2, "workers": 1}
+    run(rows, output="whole", **options)
+    real, written = take._write_image, []
+
+    def full(path, data):
+        written.append(path)
+        if len(written) == 11:
+            raise UnwritableError(f"{path}: disk full")
+        real(path, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(take, "_write_image", full)
+        with pytest.raises(UnwritableError):
+            run(rows, **options)
+    again = []
+    monkeypatch.setattr(take, "_write_image", lambda path, data: (again.append(path), real(path, data)))
+    run(rows, **options)
+    assert len(again) == 20 - 8  # the first two pieces of four were done
+    contents = [
+        {
+            p.relative_to(tmp_path / folder): p.read_bytes()
+            for p in (tmp_path / folder).rglob("*")
+            if p.is_file()
+        }
+        for folder in ("whole", "out")
+    ]
+    assert contents[0] == contents[1]
