@@ -17,6 +17,7 @@ _PIECE_BYTES = 1 << 20
 # Snappy looks back within blocks of this many bytes only, so that what stands behind one can do without.
 _BLOCK_BYTES = 1 << 16
 _MAX_PACKED_BYTES = 4 << 20
+_ROOM_BYTES = 16  # For the head of a part; only the first one comes with its own.
 
 
 class UnfitPagesError(Exception):
@@ -76,8 +77,9 @@ def unpack(stream: IO[bytes], start: int, size: int, is_packed: bool) -> Iterato
     Raises:
         UnfitPagesError: It is not packed as it should be, or in other blocks than Snappy's usual ones.
     """
-    pieces = _read(stream, start, size)
-    return _unpack_snappy(pieces) if is_packed else map(memoryview, pieces)
+    if is_packed:
+        return _unpack_snappy(stream, start, size)
+    return map(memoryview, _read(stream, start, size))
 
 
 def _read(stream: IO[bytes], at: int, size: int) -> Iterator[bytes]:
@@ -92,37 +94,71 @@ def _read(stream: IO[bytes], at: int, size: int) -> Iterator[bytes]:
         yield piece
 
 
-def _unpack_snappy(pieces: Iterator[bytes]) -> Iterator[memoryview]:
+def _unpack_snappy(stream: IO[bytes], at: int, size: int) -> Iterator[memoryview]:
     import pyarrow as pa
 
     codec = pa.Codec("snappy")
-    data = next(pieces, b"")
-    start = _varint_end(data)
-    while start < len(data) or (more := next(pieces, b"")):
-        if start == len(data):
-            data, start = more, 0
-        end, size = _scan(data, start)
-        while not size:
+    window = _Window(stream, at, size)
+    window.skip(_varint_end(window.data, window.start))
+    while window.start < window.end or window.fill():
+        end, unpacked = _scan(window.data, window.start, window.end)
+        while not unpacked:
             # Not a whole block: the rest of it comes with the next piece.
-            more = next(pieces, b"")
-            if not more:
-                end, size = _scan(data, start, is_last=True)
+            is_more = window.fill()
+            end, unpacked = _scan(window.data, window.start, window.end, is_last=not is_more)
+            if not is_more:
                 break
-            data, start = data[start:] + more, 0
-            if len(data) > _MAX_PACKED_BYTES:
-                raise UnfitPagesError("blocks that are larger than Snappy's own")
-            end, size = _scan(data, start)
         try:
-            part = codec.decompress(_varint(size) + data[start:end], size)
+            part = codec.decompress(window.take(end, _varint(unpacked)), unpacked)
         except (pa.ArrowException, OSError) as error:
             raise UnfitPagesError("a part that can't be unpacked alone") from error
         yield memoryview(part).cast("B")
-        start = end
 
 
-def _scan(data: bytes, at: int, is_last: bool = False) -> tuple[int, int]:
-    """Find the last end of a block in the data, and how much stands before it, unpacked; (at, 0) for none."""
-    length, size, found = len(data), 0, (at, 0)
+class _Window:
+    """A part of a file that moves on, always in the same memory; free room before it for a length."""
+
+    def __init__(self, stream: IO[bytes], at: int, size: int) -> None:
+        self._stream, self._at, self._end_at = stream, at, at + size
+        self.data = bytearray(_ROOM_BYTES + _PIECE_BYTES)
+        self.start = self.end = _ROOM_BYTES
+        self.fill()
+
+    def skip(self, start: int) -> None:
+        self.start = start
+
+    def take(self, end: int, head: bytes) -> memoryview:
+        """Give what stands before an end, with a head before it, and go on behind."""
+        begin = self.start - len(head)
+        self.data[begin : self.start] = head
+        self.start = end
+        return memoryview(self.data)[begin:end]
+
+    def fill(self) -> bool:
+        """Read on behind what is left; tell whether there was more."""
+        wanted = min(_PIECE_BYTES, self._end_at - self._at)
+        if not wanted:
+            return False
+        left = self.end - self.start
+        if left > _MAX_PACKED_BYTES:
+            raise UnfitPagesError("blocks that are larger than Snappy's own")
+        rest = self.data[self.start : self.end]
+        if len(self.data) < _ROOM_BYTES + left + wanted:
+            self.data = bytearray(_ROOM_BYTES + left + wanted)
+        self.data[_ROOM_BYTES : _ROOM_BYTES + left] = rest
+        self.start, self.end = _ROOM_BYTES, _ROOM_BYTES + left
+        self._stream.seek(self._at)
+        with memoryview(self.data) as view:
+            read = self._stream.readinto(view[self.end : self.end + wanted])  # type: ignore[attr-defined]
+        if not read:
+            raise UnfitPagesError("a file that is cut off")
+        self._at, self.end = self._at + read, self.end + read
+        return True
+
+
+def _scan(data: bytearray, start: int, length: int, is_last: bool = False) -> tuple[int, int]:
+    """Find the last end of a block in the data, and how much stands before it, unpacked; 0 for none."""
+    at, size, found = start, 0, (start, 0)
     while at < length:
         tag = data[at]
         kind = tag & 3
@@ -145,8 +181,7 @@ def _scan(data: bytes, at: int, is_last: bool = False) -> tuple[int, int]:
     return at, size
 
 
-def _varint_end(data: bytes) -> int:
-    end = 0
+def _varint_end(data: bytearray, end: int) -> int:
     while data[end] & 0x80:
         end += 1
     return end + 1
