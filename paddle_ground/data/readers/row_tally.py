@@ -39,6 +39,7 @@ class RowFacts:
     image_id: int
     boxes: int
     usable: int
+    group: str
 
 
 def image_number(images: tuple[str, ...]) -> int:
@@ -95,7 +96,7 @@ class RowTally:
             self._waiting.append(row)
             if len(self._waiting) == _FIRST_ROWS:
                 self.finish()
-        return RowFacts(image_number(row.images), len(row.boxes), usable)
+        return RowFacts(image_number(row.images), len(row.boxes), usable, row.images[0])
 
     def finish(self) -> None:
         """Look at the images of rows that waited until it was known where images are."""
