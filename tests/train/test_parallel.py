@@ -96,6 +96,9 @@ def test_a_run_in_parts_goes_on_from_its_checkpoint(runs: Runs, parted: Path) ->
     report = runs("resumed", TWO_PARTS)
     assert [step for step, _ in report.losses] == [6, 7, 8, 9, 10]
     np.testing.assert_array_equal(losses(report), logged(parted)[5:])
+    straight = weights(parted)
+    for name, weight in weights(report.output_dir).items():
+        np.testing.assert_allclose(weight, straight[name], rtol=0, atol=1e-6, err_msg=name)
 
 
 @pytest.mark.heavy
