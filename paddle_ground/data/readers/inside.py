@@ -79,7 +79,11 @@ def list_inside(root: Path, named: str, folders: Iterable[Path], where: str) -> 
     """
     relative = _relative(root, named, where)
     for folder in (parent / relative for parent in folders):
-        if folder.is_dir():
+        try:
+            found = folder.is_dir()
+        except OSError as error:  # A name that is too long, for one.
+            raise DataError(f"{where}: path {named!r} can't be opened ({error.strerror or error})") from error
+        if found:
             if not folder.resolve().is_relative_to(root.resolve()):
                 raise DataError(
                     f"{where}: {named!r} is a link out of {root.name or root}; put the folder itself there"

@@ -21,6 +21,7 @@ MAX_ROW_BYTES = 64 << 20
 
 _BLOCK = 1 << 20
 _HEAD_BYTES = 1 << 20
+_SURROGATE = b"\\ud"  # How JSON writes halves of a pair: the only way that one can come in.
 _BLANK = re.compile(r"[ \t\r\n]*")
 
 
@@ -132,12 +133,18 @@ def _parse(data: bytes, where: str) -> dict[str, Any]:
         raise DataError(
             f"{where}: not valid JSON ({reason}); expected one object a line, or one list of objects"
         ) from error
-    return _object(value, where)
+    return _object(value, where, _SURROGATE in data.lower())
 
 
-def _object(value: Any, where: str) -> dict[str, Any]:
+def _object(value: Any, where: str, has_escapes: bool = True) -> dict[str, Any]:
+    """Refuse what is no object, and text that no file can hold: half a pair of surrogates."""
+    if has_escapes:
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise DataError(f"{where}: a text holds half a surrogate pair; it is no valid Unicode") from error
     if not isinstance(value, dict):
-        raise DataError(f"{where}: expected a JSON object, found {str(value)[:40]!r}; repair or remove it")
+        raise DataError(f"{where}: expected a JSON object, found {repr(value)[:40]}; repair or remove it")
     return value
 
 
@@ -205,8 +212,10 @@ class _ListWalk:
                     continue
                 raise self._broken(error) from error
             line, start = self.line, self._byte
+            has_escapes = _SURROGATE.decode() in self._text[self._at : end].lower()
             self._move(end)
-            return JsonRow(_object(value, f"{self._name}:{line}"), line, start, self._byte - start)
+            row = _object(value, f"{self._name}:{line}", has_escapes)
+            return JsonRow(row, line, start, self._byte - start)
 
     def _broken(self, error: Exception) -> DataError:
         at = getattr(error, "pos", self._at)

@@ -192,7 +192,7 @@ def _alpaca_turns(fields: Fields, columns: dict[str, str]) -> list[Message]:
     for pair in fields.items(history, ()) if history else ():
         if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
             raise DataError(
-                f"{fields.where}: `{history}` holds {str(pair)[:60]}; expected [instruction, output] pairs"
+                f"{fields.where}: `{history}` holds {repr(pair)[:60]}; expected [instruction, output] pairs"
             )
         turns += [Message("user", pair[0]), Message("assistant", pair[1])]
     asked = fields.text(columns.get("prompt", "instruction"))

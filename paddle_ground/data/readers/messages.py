@@ -88,7 +88,7 @@ def read_images(value: Any, where: str) -> list[str]:
     paths = [item.get("path") if isinstance(item, dict) else item for item in items]
     for path in paths:
         if not isinstance(path, str):
-            raise DataError(f"{where}: image {str(path)[:60]!r} is no path; name a file inside the data set")
+            raise DataError(f"{where}: image {repr(path)[:60]} is no path; name a file inside the data set")
     return [str(path) for path in paths]
 
 

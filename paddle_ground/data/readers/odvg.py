@@ -23,7 +23,7 @@ from paddle_ground.data.readers.annotation_files import (
     root_of,
     say_files,
 )
-from paddle_ground.data.readers.boxes_of import read_box, read_boxes
+from paddle_ground.data.readers.boxes_of import read_box, read_boxes, read_size
 from paddle_ground.data.readers.json_rows import scan_rows
 from paddle_ground.data.readers.regions import RawBox, RegionRow
 from paddle_ground.data.source import Source
@@ -132,11 +132,11 @@ def _read_row(fields: Fields, names: tuple[str, ...]) -> RegionRow:
                     boxes.append(box)
                     labels.append(ANY_OBJECT)
                 places.append(boxes.index(box))
-            phrase = item.value("phrase")
-            text = " ".join(phrase) if isinstance(phrase, list) else item.text("phrase")
-            phrases.append((text.strip(), tuple(places)))
-    size = (fields.integer("width"), fields.integer("height")) if fields.has("width") else None
-    return RegionRow(fields.text("filename"), size, tuple(boxes), tuple(labels), tuple(phrases))
+            is_list = isinstance(item.value("phrase"), list)
+            words = " ".join(item.texts("phrase") if is_list else (item.text("phrase"),)).split()
+            if words:
+                phrases.append((" ".join(words), tuple(places)))
+    return RegionRow(fields.text("filename"), read_size(fields), tuple(boxes), tuple(labels), tuple(phrases))
 
 
 def _label(item: Fields, names: tuple[str, ...]) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 from paddle_ground.data.dialogue import ANY_OBJECT
 from paddle_ground.data.readers import Format, ReaderOptions
 from paddle_ground.data.readers.annotation_files import HEADS, matching, open_files, say_files
-from paddle_ground.data.readers.boxes_of import read_boxes
+from paddle_ground.data.readers.boxes_of import read_boxes, read_size
 from paddle_ground.data.readers.regions import RegionRow, without_object_number
 from paddle_ground.data.source import Source
 from paddle_ground.errors import DataError
@@ -108,7 +108,7 @@ def _phrases(value: dict[str, Any], where: str) -> list[str]:
         if isinstance(item, dict):
             item = next((item[name] for name in _SPOKEN if isinstance(item.get(name), str)), None)
         if not isinstance(item, str):
-            raise DataError(f"{where}: `{key}` holds {str(item)[:40]!r}; expected phrases")
+            raise DataError(f"{where}: `{key}` holds {repr(item)[:40]}; expected phrases")
         found.append(" ".join(item.split()))
     return [phrase for phrase in found if phrase]
 
@@ -135,9 +135,7 @@ def _size(fields: Fields) -> tuple[int, int] | None:
             fields = Fields(json.loads(info), fields.where)
         except (ValueError, RecursionError) as error:
             raise DataError(f"{fields.where}: raw_image_info is no JSON ({error}); repair it") from error
-    if not (fields.has("width") and fields.has("height")):
-        return None
-    return fields.integer("width"), fields.integer("height")
+    return read_size(fields)
 
 
 FORMAT = Format("refcoco", "referring expressions (RefCOCO JSON or parquet)", _recognise, _open)

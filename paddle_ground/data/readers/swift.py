@@ -142,7 +142,7 @@ def _box(value: Any, where: str) -> tuple[float, ...]:
             return tuple(map(_number, value))
         if len(value) == 2:
             return tuple(map(_number, (*value, *value)))
-    raise DataError(f"{where} is {str(value)[:60]}; expected x1, y1, x2, y2, or a point's x, y")
+    raise DataError(f"{where} is {repr(value)[:60]}; expected x1, y1, x2, y2, or a point's x, y")
 
 
 def _number(value: float) -> float:
@@ -157,7 +157,7 @@ def _old_turns(fields: Fields) -> list[Message]:
     for pair in fields.items("history", ()):
         if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
             raise DataError(
-                f"{fields.where}: `history` holds {str(pair)[:60]}; expected [query, response] pairs"
+                f"{fields.where}: `history` holds {repr(pair)[:60]}; expected [query, response] pairs"
             )
         turns += [Message("user", pair[0]), Message("assistant", pair[1])]
     turns += [Message("user", fields.text("query")), Message("assistant", fields.text("response"))]
