@@ -35,8 +35,8 @@ class Pictures:
         self._root, self._max_side = root, max_side
         self._real_root = root.resolve()
         named = [*first, root, root / "images", root / "data"]
-        inner = [folder for pattern in ("*", "*/*") for folder in sorted(root.glob(pattern))]
-        below = [folder for folder in inner if folder.is_dir() and not folder.is_symlink()]
+        near = _folders_in(root)
+        below = [*near, *(inner for folder in near[:_MAX_FOLDERS] for inner in _folders_in(folder))]
         self._folders = list(dict.fromkeys([*named, *below[:_MAX_FOLDERS]]))
         self._dropped = 0  # Leading folders of a name that are not there.
         self.notes: tuple[str, ...] = ()
@@ -123,6 +123,12 @@ class Pictures:
         except DataError:
             return False
         return True
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    """List a folder's folders; of its files, which may be many, nothing is asked."""
+    with os.scandir(folder) as entries:
+        return sorted(folder / entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
 
 
 def _shrunk(data: bytes, max_side: int, where: str) -> bytes:
