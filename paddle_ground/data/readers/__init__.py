@@ -24,6 +24,8 @@ _MODULES: tuple[str, ...] = (
     "openeqa",
     "odvg",
     "refcoco",
+    "voc",
+    "labelme",
 )
 
 
