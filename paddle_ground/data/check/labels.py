@@ -8,19 +8,18 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
-import numpy as np
-
 from paddle_ground.answers import AnswerRegion
-from paddle_ground.boxes import iou_matrix, valid_mask
+from paddle_ground.boxes import iou_matrix
 from paddle_ground.data.check.problems import Problem
 from paddle_ground.data.check.targets import name_flaw
 from paddle_ground.data.check.view import SampleCheck, SampleView, shown
 
 _MAX_CLASSES = 2000  # With more labels than this they are phrases, not classes.
 _MAX_COUNTED = 50_000
-_MAX_BOXES = 300  # Pairs of boxes are compared in answers up to this size.
+_MAX_BOXES = 1000  # Pairs of boxes are compared in answers up to this size.
 _CONFLICT_IOU = 0.9
 _MIN_TYPO_LENGTH = 5
 _TYPO_SHARE = 0.1  # A typo is rare beside the right spelling.
@@ -97,12 +96,28 @@ class LabelCheck(SampleCheck):
 def _conflicts(regions: list[AnswerRegion], view: SampleView) -> Iterator[Problem]:
     if len({region.label for region in regions}) < 2 or len(regions) > _MAX_BOXES:
         return
-    boxes = np.array([region.box for region in regions], dtype=np.float64)
-    overlap = np.triu(iou_matrix(boxes, boxes) > _CONFLICT_IOU, k=1) & valid_mask(boxes)[:, None]
-    for first, second in zip(*np.nonzero(overlap), strict=True):
-        one, other = regions[first].label, regions[second].label
-        if one != other and one and other:
-            yield view.problem("label_conflict", f"{shown(one)} and {shown(other)} share a box")
+    for one, other in _near_pairs(regions):
+        if one.label != other.label and one.label and other.label:
+            if iou_matrix([one.box], [other.box])[0, 0] > _CONFLICT_IOU:
+                first, second = shown(one.label), shown(other.label)
+                yield view.problem("label_conflict", f"{first} and {second} share a box")
+
+
+def _near_pairs(regions: list[AnswerRegion]) -> Iterator[tuple[AnswerRegion, AnswerRegion]]:
+    """Give pairs of boxes that may overlap by more than 0.9: no side of theirs is a ninth apart.
+
+    Sorted by their left side, so that most pairs are never looked at; in plain Python, since numpy on five
+    boxes at a time would wait for the threads that read images.
+    """
+    order = sorted(regions, key=lambda region: region.box[0])
+    for place, one in enumerate(order):
+        x1, y1, x2, y2 = one.box
+        gap_x, gap_y = (x2 - x1) / 9, (y2 - y1) / 9
+        for other in islice(order, place + 1, None):
+            if other.box[0] > x1 + gap_x:
+                break
+            if abs(other.box[1] - y1) <= gap_y and abs(other.box[2] - x2) <= gap_x:
+                yield one, other
 
 
 def _variants(counts: Counter[str], class_names: frozenset[str]) -> Iterator[tuple[str, str]]:
