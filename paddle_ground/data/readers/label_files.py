@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,28 +22,13 @@ from paddle_ground.data.readers import ReaderOptions
 from paddle_ground.data.readers.annotation_files import root_of
 from paddle_ground.data.readers.boxes_of import FourNumbers
 from paddle_ground.data.readers.inside import find_inside, read_inside
-from paddle_ground.data.shards import TARGETS, USUAL_SPLITS
+from paddle_ground.data.readers.label_paths import LabelFile
 from paddle_ground.data.source import Chunk, ChunkFacts, SourceRow
 from paddle_ground.errors import DataError, RecordError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff")
 _CHUNK_IMAGES = 128
-_MAX_BYTES = 256 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class LabelFile:
-    """One label file.
-
-    Attributes:
-        path: Where it is.
-        name: Relative to the data set's folder, with forward slashes; for messages.
-        split: "train" or "val".
-    """
-
-    path: Path
-    name: str
-    split: str
+_MAX_BYTES = 64 << 20  # As JSON it may take twenty times as much memory while it is read.
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +78,7 @@ class LabelFilesSource:
         path: Path,
         files: Sequence[LabelFile],
         read_labels: ReadLabels,
-        image_folders: Callable[[LabelFile], Iterable[Path]],
+        image_folders: Callable[[LabelFile], Sequence[Path]],
         options: ReaderOptions,
         notes: tuple[str, ...] = (),
     ) -> None:
@@ -106,14 +91,16 @@ class LabelFilesSource:
         digest = hashlib.sha256()
         facts: list[tuple[int, int, int]] = []
         found: set[str] = set()
-        no_boxes: list[tuple[str, str]] = []
+        no_boxes: dict[str, tuple[int, str]] = {}
         for number, file in enumerate(self._files):
             data = _read_bytes(file)
             labels = self._understand(data, file)
             digest.update(f"{file.name} {file.split} {self._stamp(file, labels)}\n".encode(errors="replace"))
             digest.update(hashlib.sha256(data).digest())
             found.update(labels.names)
-            no_boxes += labels.no_boxes
+            for kind, where in labels.no_boxes:
+                count, first = no_boxes.get(kind, (0, where))
+                no_boxes[kind] = count + 1, first
             boxes = np.array(labels.boxes_xyxy_px, dtype=np.float64).reshape(-1, 4)
             usable = valid_mask(boxes) & ~np.array(labels.is_crowd, dtype=np.bool_)
             facts.append((number, len(boxes), int(usable.sum())))
@@ -127,7 +114,10 @@ class LabelFilesSource:
             )
         self._class_ids = {name: number for number, name in enumerate(self.class_names)}
         self._facts = np.array(facts, dtype=np.int64).reshape(-1, 3)
-        self.notes = (*notes, *_no_box_notes(no_boxes))
+        self.notes = notes + tuple(
+            f"shapes: {count} left out, {kind} (the first: {where})"
+            for kind, (count, where) in sorted(no_boxes.items())
+        )
         self._chunks = _cut(self._files)
         self.chunks = tuple(
             Chunk(number, self._files[part[0]].split, len(part), sum(_size(self._files[i]) for i in part) + 1)
@@ -154,12 +144,18 @@ class LabelFilesSource:
                 read_image=partial(self._read_image, file, labels),
                 size_wh=labels.size_wh,
                 boxes_xyxy_px=boxes,
-                category_ids=np.array([self._class_ids[name] for name in labels.names], dtype=np.int64),
+                category_ids=np.array([self._id_of(name, file) for name in labels.names], dtype=np.int64),
                 areas_px=np.full(len(boxes), np.nan),
                 is_crowd=np.array(labels.is_crowd, dtype=np.bool_),
                 where=file.name,
                 name=labels.image or file.name,
             )
+
+    def _id_of(self, name: str, file: LabelFile) -> int:
+        number = self._class_ids.get(name)
+        if number is None:
+            raise DataError(f"{file.name}: class {name!r} was not there before; don't change it meanwhile")
+        return number
 
     def _understand(self, data: bytes, file: LabelFile) -> Labels:
         try:
@@ -174,14 +170,20 @@ class LabelFilesSource:
 
     def _find_image(self, file: LabelFile, labels: Labels) -> Path:
         """Find an image by the label file's own name, else by the path that stands in it."""
-        folders = list(dict.fromkeys(self._image_folders(file)))
-        for folder in folders:
-            named = self._images_in(folder).get(file.path.stem)
-            if named is not None:
-                return find_inside(self._root, named, (folder,), file.name)
+        folders = self._image_folders(file)
+        beside = self._by_stem(file)
+        if beside is not None:
+            return find_inside(self._root, beside.name, (beside.parent,), file.name)
         if not labels.image:
             raise DataError(f"{file.name}: no image {file.path.stem}.* in {self.name}; put it there")
         return find_inside(self._root, _local(labels.image, folders, self._root), folders, file.name)
+
+    def _by_stem(self, file: LabelFile) -> Path | None:
+        for folder in self._image_folders(file):
+            named = self._images_in(folder).get(file.path.stem)
+            if named is not None:
+                return folder / named
+        return None
 
     def _images_in(self, folder: Path) -> dict[str, str]:
         """Give the image files of a folder by stem; a stem with several images tells nothing."""
@@ -197,50 +199,10 @@ class LabelFilesSource:
         if labels.embedded is not None:
             return "embedded"
         try:
-            found = self._find_image(file, labels)
+            found = self._by_stem(file) or self._find_image(file, labels)
             return f"{found.name} {found.stat().st_size}"
         except (DataError, OSError):
             return "missing"
-
-
-def split_files(
-    path: Path, paths: Iterable[Path], named: Mapping[str, str], split_map: Mapping[str, str] | None
-) -> tuple[list[LabelFile], tuple[str, ...]]:
-    """Give label files their splits.
-
-    Args:
-        path: What the user named.
-        paths: The label files.
-        named: Source split by stem, where a list says so; other files take the name of the innermost folder
-            that is called like a split, and without one they are train.
-        split_map: Output split by source split, for those that differ from the usual names.
-
-    Returns:
-        The files that go somewhere, in the order of their names, and notes on the others.
-
-    Raises:
-        DataError: The split map names an unknown output split.
-    """
-    root = root_of(path)
-    known = {**USUAL_SPLITS, "trainval": "train", **{k.lower(): to for k, to in (split_map or {}).items()}}
-    taken: list[LabelFile] = []
-    left_out: dict[str, int] = {}
-    for file in sorted(paths):
-        name = file.relative_to(root).as_posix()
-        words = [part.lower() for part in name.split("/")[:-1] if part.lower() in known]
-        source = named.get(file.stem) or (words[-1] if words else "train")
-        split = known.get(source, "train")
-        if split not in TARGETS:
-            raise DataError(f"{name}: split {split!r} is not one of {', '.join(TARGETS)}; mend the split map")
-        if split == "none":
-            left_out[source] = left_out.get(source, 0) + 1
-        else:
-            taken.append(LabelFile(file, name, split))
-    notes = tuple(
-        f"splits: {count} files of {name} left out (--split-map {name}=val takes them)"
-        for name, count in sorted(left_out.items())
-    )
-    return taken, notes
 
 
 def _cut(files: Sequence[LabelFile]) -> list[list[int]]:
@@ -250,16 +212,6 @@ def _cut(files: Sequence[LabelFile]) -> list[list[int]]:
         own = [number for number, file in enumerate(files) if file.split == split]
         chunks += [own[start : start + _CHUNK_IMAGES] for start in range(0, len(own), _CHUNK_IMAGES)]
     return chunks
-
-
-def _no_box_notes(no_boxes: Sequence[tuple[str, str]]) -> list[str]:
-    kinds: dict[str, list[str]] = {}
-    for kind, where in no_boxes:
-        kinds.setdefault(kind, []).append(where)
-    return [
-        f"shapes: {len(places)} left out, {kind} (the first: {places[0]})"
-        for kind, places in sorted(kinds.items())
-    ]
 
 
 def _local(named: str, folders: Sequence[Path], root: Path) -> str:

@@ -2,16 +2,16 @@
 
 Takes a folder of `<name>.json` beside their images (or with the image inside, as `imageData`), gives one
 `SourceRow` a file. Rectangles, polygons, circles and masks become the boxes around them; points and lines
-have no area and are left out, counted. Coordinates are continuous pixels from 0 on, as LabelMe draws them.
+have no area and are left out, counted, as is what is labelled `__ignore__`. A shape that is `difficult`, as
+X-AnyLabeling writes it, is kept as a box that scoring passes over. Coordinates are continuous pixels from 0
+on, as LabelMe draws them.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import json
 import math
-from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,16 @@ from typing import Any
 from paddle_ground.data.readers import Format, ReaderOptions
 from paddle_ground.data.readers.annotation_files import HEADS, root_of
 from paddle_ground.data.readers.boxes_of import FourNumbers
-from paddle_ground.data.readers.label_files import LabelFile, LabelFilesSource, Labels, split_files
+from paddle_ground.data.readers.label_files import LabelFilesSource, Labels
+from paddle_ground.data.readers.label_paths import choose_files, files_with, image_folders, split_files
 from paddle_ground.data.source import Source
 from paddle_ground.errors import DataError
 from paddle_ground.records.fields import Fields, parse_object
 
-_AROUND = ("polygon", "rectangle", "mask", "oriented_rectangle")
+_AROUND = ("polygon", "rectangle", "mask", "oriented_rectangle", "rotation")
+_KINDS = (*_AROUND, "circle", "line", "linestrip", "point", "points")
+_NO_CLASSES = ("__ignore__", "_background_")  # LabelMe's own exporters leave these out.
 _HEAD_BYTES = 1 << 20
-_IMAGE_FOLDERS = ("images", "imgs", "JPEGImages")
 
 
 def _read_labels(data: bytes, name: str) -> Labels:
@@ -37,28 +39,39 @@ def _read_labels(data: bytes, name: str) -> Labels:
     fields = parse_object(text, name)
     boxes: list[FourNumbers] = []
     names: list[str] = []
+    difficult: list[bool] = []
     no_boxes: list[tuple[str, str]] = []
     for shape in fields.objects("shapes"):
-        kind = shape.text("shape_type", "polygon")
-        points = _points(shape)
-        if kind == "circle" and len(points) == 2:
-            boxes.append(_around_circle(points))
-        elif kind in _AROUND and len(points) >= 2:
-            xs, ys = zip(*points, strict=True)
-            boxes.append((min(xs), min(ys), max(xs), max(ys)))
-        else:
-            no_boxes.append((f"{kind[:30]} has no area", shape.where))
+        label, kind = shape.text("label"), shape.text("shape_type", "polygon")
+        box = _box(kind, _points(shape))
+        if box is None or label in _NO_CLASSES:
+            why = f"{kind} has no area" if kind in _KINDS else "of an unknown shape_type"
+            no_boxes.append((f"labelled {label}" if box else why, shape.where))
             continue
-        names.append(shape.text("label"))
+        boxes.append(box)
+        names.append(label)
+        difficult.append(shape.value("difficult") is True)
     return Labels(
-        fields.text("imagePath", "-").removeprefix("-"),
+        fields.text("imagePath") if fields.has("imagePath") else "",
         _size(fields),
         tuple(boxes),
         tuple(names),
-        (False,) * len(boxes),
+        tuple(difficult),
         tuple(no_boxes),
         _embedded(fields),
     )
+
+
+def _box(kind: str, points: list[tuple[float, float]]) -> FourNumbers | None:
+    """Give the box around a shape, or None where it has no area."""
+    if kind == "circle" and len(points) == 2:
+        return _around_circle(points)
+    if kind not in _AROUND or len(points) < 2:
+        return None
+    xs, ys = zip(*points, strict=True)
+    # A mask's points are its first and its last pixel.
+    last = 1.0 if kind == "mask" else 0.0
+    return min(xs), min(ys), max(xs) + last, max(ys) + last
 
 
 def _points(shape: Fields) -> list[tuple[float, float]]:
@@ -106,48 +119,30 @@ def _to_float(value: float) -> float:
         return math.inf
 
 
-def _json_files(path: Path) -> Iterator[Path]:
-    if path.is_file():
-        yield from [path] if path.suffix.lower() == ".json" else []
-    elif path.is_dir():
-        yield from (file for file in sorted(path.rglob("*.json")) if not file.name.startswith("."))
-
-
 def _is_ours(file: Path) -> bool:
     try:
         with file.open("rb") as stream:
             head = stream.read(_HEAD_BYTES)
     except OSError:
         return False
-    if b'"shapes"' not in head:
-        return False
-    if len(head) < _HEAD_BYTES:
-        try:
-            value = json.loads(head)
-        except (ValueError, RecursionError):
-            return b'"imagePath"' in head
-        return isinstance(value, dict) and isinstance(value.get("shapes"), list) and "imagePath" in value
-    return True  # An image inside makes the file long; its other fields may stand behind it.
+    has_shapes, has_path = b'"shapes"' in head, b'"imagePath"' in head
+    if len(head) == _HEAD_BYTES:
+        # An image inside makes the file long; its other fields may stand behind it.
+        return b'"imageData"' in head or (has_shapes and (has_path or b'"points"' in head))
+    return has_shapes and has_path
 
 
 def _recognise(path: Path) -> str | None:
-    found = [file for file in islice(_json_files(path), HEADS) if _is_ours(file)]
-    if not found:
+    found = next(filter(_is_ours, islice(files_with(path, ".json"), HEADS)), None)
+    if found is None:
         return None
-    return f"JSON files with shapes and imagePath, such as {found[0].relative_to(root_of(path)).as_posix()}"
+    return f"JSON files with shapes and imagePath, such as {found.relative_to(root_of(path)).as_posix()}"
 
 
 def _open(path: Path, options: ReaderOptions) -> Source:
-    root = root_of(path)
-    files = [file for file in _json_files(path) if _is_ours(file)]
+    files, others = choose_files(path, ".json", _is_ours, "LabelMe shapes")
     taken, notes = split_files(path, files, {}, options.split_map)
-
-    def image_folders(file: LabelFile) -> list[Path]:
-        beside = file.path.parent
-        above = beside.parent if beside != root else root
-        return [beside, *(above / name for name in _IMAGE_FOLDERS), above, root]
-
-    return LabelFilesSource(path, taken, _read_labels, image_folders, options, notes)
+    return LabelFilesSource(path, taken, _read_labels, image_folders(path), options, (*others, *notes))
 
 
 FORMAT = Format("labelme", "LabelMe JSON", _recognise, _open)

@@ -14,24 +14,26 @@ An XML file with a document type is refused: entities in it could grow without e
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+import re
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from paddle_ground.data.readers import Format, ReaderOptions
-from paddle_ground.data.readers.annotation_files import root_of
+from paddle_ground.data.readers.annotation_files import HEADS, root_of
 from paddle_ground.data.readers.boxes_of import FourNumbers
-from paddle_ground.data.readers.label_files import LabelFile, LabelFilesSource, Labels, split_files
+from paddle_ground.data.readers.inside import read_inside
+from paddle_ground.data.readers.label_files import LabelFilesSource, Labels
+from paddle_ground.data.readers.label_paths import choose_files, files_with, image_folders, split_files
 from paddle_ground.data.source import Source
 from paddle_ground.errors import DataError
 
-_HEADS = 8
 _HEAD_BYTES = 4096
 _MAX_DEPTH = 32
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
+_MAX_TEXT = 100_000
+_PRESENCE = re.compile(r"\s+(-1|0|1)$")
 _SETS = ("train", "val", "trainval", "test")
-_IMAGE_FOLDERS = ("JPEGImages", "images", "Images", "imgs", "img", "image")
 
 
 class _Reader:
@@ -84,6 +86,10 @@ class _Reader:
 
     def _add(self, text: str) -> None:
         self._text += text
+        # Adding up a text of megabytes from small parts would take hours.
+        if len(self._text) > _MAX_TEXT:
+            line = self._parser.CurrentLineNumber
+            raise DataError(f"{self._name}:{line}: a text of more than {_MAX_TEXT} characters; shorten it")
 
     def _end(self, _: str) -> None:
         inner = "/".join(self._path[1:])
@@ -147,17 +153,6 @@ def _size(fields: dict[str, str], name: str) -> tuple[int, int] | None:
     return (sides[0], sides[1]) if min(sides) > 0 else None
 
 
-def _xml_files(path: Path) -> Iterator[Path]:
-    if path.is_file():
-        yield from [path] if path.suffix.lower() == ".xml" else []
-        return
-    for folder, folders, names in os.walk(path):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            if name.lower().endswith(".xml") and not name.startswith("."):
-                yield Path(folder) / name
-
-
 def _is_ours(file: Path) -> bool:
     try:
         with file.open("rb") as stream:
@@ -167,28 +162,22 @@ def _is_ours(file: Path) -> bool:
     start = head.find(b"<annotation")
     # LabelMe's web tool writes <annotation> too, with polygons; CVAT <annotations>.
     is_root = start >= 0 and head[start + 11 : start + 12] in (b">", b" ", b"\n", b"\r", b"\t")
-    return is_root and b"<polygon>" not in head and (b"<size>" in head or b"<bndbox>" in head)
+    is_other = any(mark in head for mark in (b"<polygon>", b"<imagesize>", b"<sourceImage>"))
+    return is_root and not is_other and any(mark in head for mark in (b"<size>", b"<bndbox>", b"<filename>"))
 
 
 def _recognise(path: Path) -> str | None:
-    heads = [file for file, _ in zip(_xml_files(path), range(_HEADS), strict=False)]
-    found = [file for file in heads if _is_ours(file)]
-    if not found:
+    heads = islice(files_with(path, ".xml"), HEADS)
+    found = next((file for file in heads if _is_ours(file)), None)
+    if found is None:
         return None
-    return f"XML files with <annotation> and boxes, such as {found[0].relative_to(root_of(path)).as_posix()}"
+    return f"XML files with <annotation> and boxes, such as {found.relative_to(root_of(path)).as_posix()}"
 
 
 def _open(path: Path, options: ReaderOptions) -> Source:
-    root = root_of(path)
-    files = [file for file in _xml_files(path) if _is_ours(file)]
-    taken, notes = split_files(path, files, _listed_splits(root), options.split_map)
-
-    def image_folders(file: LabelFile) -> list[Path]:
-        beside = file.path.parent
-        above = beside.parent if beside != root else root
-        return [beside, *(above / name for name in _IMAGE_FOLDERS), above, root]
-
-    return LabelFilesSource(path, taken, _read_labels, image_folders, options, notes)
+    files, others = choose_files(path, ".xml", _is_ours, "Pascal VOC annotations")
+    taken, notes = split_files(path, files, _listed_splits(root_of(path)), options.split_map)
+    return LabelFilesSource(path, taken, _read_labels, image_folders(path), options, (*others, *notes))
 
 
 def _listed_splits(root: Path) -> dict[str, str]:
@@ -197,9 +186,10 @@ def _listed_splits(root: Path) -> dict[str, str]:
     for folder in sorted(root.glob("**/ImageSets/Main")):
         for name in _SETS:
             file = folder / f"{name}.txt"
-            if file.is_file():
-                for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
-                    stem = line.strip().split(" ")[0]
+            if file.is_file() and file.resolve().is_relative_to(root.resolve()):
+                for line in read_inside(file, file.name).decode("utf-8", "replace").splitlines():
+                    # Some tools add -1, 0 or 1; Datumaro quotes names with spaces, and puts folders before.
+                    stem = _PRESENCE.sub("", line.strip()).strip('"').split("/")[-1]
                     if stem:
                         splits.setdefault(stem, name)
     return splits
