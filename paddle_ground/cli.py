@@ -20,6 +20,7 @@ from paddle_ground.data.command import prepare_command
 from paddle_ground.data.flags import GroupedHelp
 from paddle_ground.errors import PaddleGroundError
 from paddle_ground.evaluate.command import evaluate_command
+from paddle_ground.train.plan.command import plan_command
 
 # Flags that `predict` and `ground` share.
 MaxNewTokens = Annotated[int, typer.Option(min=1, help="Where an answer is cut off.")]
@@ -79,6 +80,7 @@ def demo(
 
 app.command("prepare", cls=GroupedHelp, short_help="Turn annotated images into samples.")(prepare_command)
 app.command("check", short_help="Check samples before training.")(check_command)
+app.command("plan", short_help="Tell what a training will take.")(plan_command)
 
 
 @app.command()

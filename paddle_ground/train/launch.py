@@ -24,6 +24,7 @@ from paddle_ground.backend import cpu_runtime
 from paddle_ground.errors import TrainError
 from paddle_ground.train.config import TrainConfig, load_config
 from paddle_ground.train.data_check import order_problems, sample_problems
+from paddle_ground.train.lint import refuse
 from paddle_ground.train.run_folder import write_run_folder
 from paddle_ground.train.workers import WorkerLogs, last_error, process_count
 
@@ -84,6 +85,8 @@ def train(
             the error that PaddleFormers printed and the log's path.
     """
     config = load_config(config_path, overrides)
+    for finding in refuse(config):
+        sys.stderr.write(f"warning: {finding}\n")
     output_dir = check_paths(config)
     resolved = write_run_folder(config, _with_plugin(config), output_dir)
     report = TrainReport(output_dir, output_dir / "train.log")

@@ -1,0 +1,163 @@
+"""Contradictions in a training YAML: keys that are known, and do not mean together what they say.
+
+Takes a checked configuration; gives every finding at once, each with its key. Each is a symptom of
+PaddleFormers 1.2, read in its source. Knows no data and no memory.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from paddle_ground.errors import ConfigError
+from paddle_ground.train.config import TrainConfig
+
+_KEY_HEADS = 8
+_THINKING = re.compile(r"(?i)thinking")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One contradiction.
+
+    Attributes:
+        key: The YAML's.
+        message: What it does instead, and the remedy.
+        is_error: The run would fail, or train something else than what is written.
+    """
+
+    key: str
+    message: str
+    is_error: bool
+
+    def __str__(self) -> str:
+        """Give the one line that is printed."""
+        return f"`{self.key}`: {self.message}"
+
+
+def lint(config: TrainConfig, key_value_heads: int = _KEY_HEADS) -> tuple[Finding, ...]:
+    """Find contradictions.
+
+    Args:
+        config: The checked configuration.
+        key_value_heads: Of the model; all published Qwen3-VL have eight.
+
+    Returns:
+        Errors first.
+    """
+    values = config.values
+    found = [
+        *_template(values),
+        *_attention(values),
+        *_precision(values),
+        *_parallel(values, key_value_heads),
+        *_rest(values),
+    ]
+    return tuple(sorted(found, key=lambda finding: not finding.is_error))
+
+
+def refuse(config: TrainConfig) -> tuple[Finding, ...]:
+    """Raise for all errors at once; give the warnings.
+
+    Raises:
+        ConfigError: There are errors; the message lists each with its key.
+    """
+    findings = lint(config)
+    errors = [str(finding) for finding in findings if finding.is_error]
+    if errors:
+        raise ConfigError(f"{config.path}: {'; '.join(errors)}")
+    return findings
+
+
+def _error(key: str, message: str) -> Finding:
+    return Finding(key, message, is_error=True)
+
+
+def _warning(key: str, message: str) -> Finding:
+    return Finding(key, message, is_error=False)
+
+
+def _template(values: Mapping[str, Any]) -> Iterator[Finding]:
+    if values.get("template_backend") == "jinja":
+        packed = ", and `packing: true` joins such samples" if values.get("packing") else ""
+        yield _error(
+            "template_backend",
+            f"jinja leaves the marks of labels and boxes as they stand in the data{packed}; use custom",
+        )
+    model = str(values.get("model_name_or_path") or "").rstrip("/").rpartition("/")[2]
+    if values.get("template") == "qwen3_vl" and not _THINKING.search(model):
+        yield _warning(
+            "template",
+            "qwen3_vl trains an empty think block before every answer, which an Instruct model never writes; "
+            "use qwen3_vl_nothink",
+        )
+    if values.get("template") == "qwen3_vl_nothink" and _THINKING.search(model):
+        yield _warning("template", f"qwen3_vl_nothink for {model}, which thinks first; use qwen3_vl")
+
+
+def _attention(values: Mapping[str, Any]) -> Iterator[Finding]:
+    flashmask = values.get("_attn_implementation", "flashmask") == "flashmask"
+    rows = values.get("use_attn_mask_startend_row_indices", True)
+    if flashmask and not rows:
+        lost = "packed samples would see each other" if values.get("packing") else "padding would be seen"
+        yield _error(
+            "use_attn_mask_startend_row_indices",
+            f"flashmask reads its mask from row indices, which are off: {lost}; set it to true",
+        )
+    full = values.get("recompute_granularity") == "full"
+    if full and (values.get("recompute_method") != "uniform" or values.get("recompute_num_layers") != 1):
+        yield _warning(
+            "recompute_granularity",
+            "the native Qwen3-VL recomputes only with `recompute_method: uniform` and "
+            "`recompute_num_layers: 1`; set both",
+        )
+
+
+def _precision(values: Mapping[str, Any]) -> Iterator[Finding]:
+    compute = str(values.get("compute_type", "bf16"))
+    if values.get("bf16") is False and compute == "bf16":
+        yield _warning("bf16", "false is overridden by `compute_type` bf16; set `compute_type: float32`")
+    if values.get("bf16") is True and compute == "float32":
+        yield _warning("bf16", "true is overridden by `compute_type: float32`; remove one of them")
+    if compute == "float32" and values.get("amp_master_grad", True):
+        yield _error("amp_master_grad", "is refused with `compute_type: float32`; set it to false")
+
+
+def _parallel(values: Mapping[str, Any], key_value_heads: int) -> Iterator[Finding]:
+    degree = _degree(values, "tensor_model_parallel_size")
+    if key_value_heads % degree:
+        yield _error(
+            "tensor_model_parallel_size",
+            f"{degree} does not divide the model's {key_value_heads} key heads; use a divisor of them",
+        )
+    sharding = str(values.get("sharding", "stage1") or "")
+    if "stage3" in sharding and degree > 1:
+        yield _error("sharding", "stage3 is refused beside tensor parallelism; use stage1 or stage2")
+    if re.search("stage[23]", sharding) and _degree(values, "pipeline_model_parallel_size") > 1:
+        yield _error("sharding", "stage2 and stage3 are refused beside pipeline parallelism; use stage1")
+    if "offload" in sharding:
+        yield _warning("sharding", "offload is not supported in PaddleFormers 1.2; remove it")
+    if values.get("split_param") and sharding and "stage1" not in sharding:
+        yield _warning("split_param", "is for sharding stage1 only; remove it")
+    if values.get("sequence_parallel") and degree == 1:
+        yield _warning("sequence_parallel", "does nothing without tensor parallelism; remove it")
+
+
+def _rest(values: Mapping[str, Any]) -> Iterator[Finding]:
+    if values.get("lora_alpha") is not None:
+        rank = values.get("lora_rank", 8)
+        used = 4 if values.get("rslora") else f"2 x lora_rank = {2 * int(rank)}"
+        yield _warning("lora_alpha", f"is ignored: PaddleFormers uses {used}; choose `lora_rank` for it")
+    strategy = str(values.get("evaluation_strategy", "no"))
+    wanted = bool(values.get("do_eval")) or strategy not in ("no", "False")
+    if wanted and not values.get("eval_dataset_path"):
+        yield _error(
+            "eval_dataset_path", "is missing though evaluation is asked for; name data, or set do_eval: false"
+        )
+
+
+def _degree(values: Mapping[str, Any], key: str) -> int:
+    value = values.get(key)
+    return max(1, value) if isinstance(value, int) else 1
