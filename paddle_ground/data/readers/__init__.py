@@ -18,6 +18,7 @@ from paddle_ground.data.source import Source
 _MODULES: tuple[str, ...] = (
     "coco_parquet",
     "paddle",
+    "coco_json",
     "swift",
     "llamafactory",
     "qwen_finetune",
