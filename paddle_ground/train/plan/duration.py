@@ -62,7 +62,7 @@ def vision_token_flops(model: ModelSize, setup: Setup) -> float:
     Attention among the patches of an image is counted for an image of 2,304 patches (768 x 768 pixels).
     """
     patches = model.merge**2
-    blocks = sum(p.count for p in model.parameters if p.part == "vision" and len(p.shape) == 2)
+    blocks = sum(p.count for p in model.parameters if p.part == "vision" and len(p.shape) > 1)
     blocks -= next((p.count for p in model.parameters if p.name.endswith("pos_embed.weight")), 0)
     aligner = sum(p.count for p in model.parameters if p.part == "aligner" and len(p.shape) == 2)
     tower = patches * (2 * blocks + 4 * model.vision_layers * model.vision_hidden * 2304)
