@@ -27,6 +27,7 @@ _MODULES: tuple[str, ...] = (
     "refcoco",
     "voc",
     "labelme",
+    "yolo",
 )
 
 
