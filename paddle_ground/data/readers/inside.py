@@ -36,15 +36,19 @@ def find_inside(root: Path, named: str, folders: Iterable[Path], where: str) -> 
         try:
             found = file.is_file()
         except OSError as error:  # A name that is too long, for one.
-            raise DataError(f"{where}: path {named!r} can't be opened ({error.strerror or error})") from error
+            raise DataError(
+                f"{where}: path {_shown(named)} can't be opened ({error.strerror or error})"
+            ) from error
         if found:
             # A link may lead anywhere on the machine; only what it leads to counts.
             if not file.resolve().is_relative_to(real_root):
                 raise DataError(
-                    f"{where}: {named!r} is a link out of {root.name or root}; put the file itself there"
+                    f"{where}: {_shown(named)} is a link out of {root.name or root}; put the file there"
                 )
             return file
-    raise DataError(f"{where}: no file {named!r} in {root.name or root}; put it there, or remove the entry")
+    raise DataError(
+        f"{where}: no file {_shown(named)} in {root.name or root}; put it there, or remove the entry"
+    )
 
 
 def read_inside(file: Path, where: str) -> bytes:
@@ -82,23 +86,30 @@ def list_inside(root: Path, named: str, folders: Iterable[Path], where: str) -> 
         try:
             found = folder.is_dir()
         except OSError as error:  # A name that is too long, for one.
-            raise DataError(f"{where}: path {named!r} can't be opened ({error.strerror or error})") from error
+            raise DataError(
+                f"{where}: path {_shown(named)} can't be opened ({error.strerror or error})"
+            ) from error
         if found:
             if not folder.resolve().is_relative_to(root.resolve()):
                 raise DataError(
-                    f"{where}: {named!r} is a link out of {root.name or root}; put the folder itself there"
+                    f"{where}: {_shown(named)} is a link out of {root.name or root}; put the folder there"
                 )
             files = sorted(file for file in folder.iterdir() if file.is_file())
             return [file.relative_to(root).as_posix() for file in files]
     return []
 
 
+def _shown(named: str) -> str:
+    """Quote a path for a message of one line, however long it is."""
+    return repr(named) if len(named) <= 200 else f"{named[:200]!r}..."
+
+
 def _relative(root: Path, named: str, where: str) -> str:
     relative = os.path.normpath(named.replace("\\", "/")) if "\0" not in named else ""
     if not named or not relative:
-        raise DataError(f"{where}: {named!r} is no path; name a file inside the data set")
+        raise DataError(f"{where}: {_shown(named)} is no path; name a file inside the data set")
     if os.path.isabs(relative) or relative[1:2] == ":" or relative.split("/")[0] == os.pardir:
         raise DataError(
-            f"{where}: path {named!r} leads out of the data set; use paths inside {root.name or root}"
+            f"{where}: path {_shown(named)} leads out of the data set; use paths inside {root.name or root}"
         )
     return relative

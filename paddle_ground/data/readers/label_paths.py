@@ -73,7 +73,8 @@ def choose_files(
     Raises:
         DataError: A file is a link out of the folder.
     """
-    ours, others = [], []
+    ours: list[Path] = []
+    others: list[Path] = []
     for file in files_with(path, suffix):
         (ours if is_ours(file) else others).append(file)
     if not others:

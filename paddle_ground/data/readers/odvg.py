@@ -112,7 +112,7 @@ def _add_categories(fields: Fields, named: dict[int, str]) -> None:
             raise DataError(f"{item.where}: label {label}; expected 0 to {_MAX_CLASSES - 1}")
         if named.setdefault(label, name) != name:
             raise DataError(
-                f"{item.where}: label {label} is {name!r} here and {named[label]!r} before; use one"
+                f"{item.where}: label {label} is {name[:80]!r} here and {named[label][:80]!r} before; use one"
             )
 
 

@@ -104,6 +104,8 @@ def _to_pixels(row: Dialogue, known: _Known, size_of: Callable[[str], tuple[int,
     boxes = [tuple(box) for box in known.space.decode(np.array(row.boxes), size).tolist()]
     exact = _exact_boxes(known, image)
     for place, label in enumerate(_labels(row)):
+        if not np.isfinite(row.boxes[place]).all():
+            continue
         numbers = tuple(int(number) for number in row.boxes[place])
         same = exact.get((label, numbers)) or exact.get(("", numbers))
         if same:
