@@ -200,7 +200,8 @@ def _is_ours(file: Path) -> bool:
     if size > _SMALL_BYTES:
         # Whole COCO is 450 MB: its name and its first keys have to do.
         return head.lstrip()[:1] == b"{" and (b'"images"' in head or b'"annotations"' in head) and (
-            "instances" in name or "coco" in name or b'"categories"' in head or b'"licenses"' in head
+            "instances" in name or "coco" in name or b'"file_name"' in head or b'"image_id"' in head
+            or b'"categories"' in head or b'"licenses"' in head
         )  # fmt: skip
     if not all(key in head for key in (b'"images"', b'"annotations"', b'"categories"')):
         return False

@@ -277,7 +277,7 @@ print(report.splits[0].counts["boxes"])
 status = Path("/proc/self/status").read_text()
 print(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
 """
-QUICK = {"coco_parquet", "coco_json", "yolo", "odvg", "voc"}
+QUICK = {"coco_parquet", "coco_json", "yolo"}
 MANY = [
     pytest.param(name, marks=() if name in QUICK else pytest.mark.heavy)
     for name in NAMES
