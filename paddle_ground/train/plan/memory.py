@@ -2,8 +2,9 @@
 
 Takes a model's size and a `Setup`, gives bytes. The arithmetic is Korthikanti et al., "Reducing Activation
 Recomputation in Large Transformer Models" (2022), written out for Qwen3-VL's operations, and Rajbhandari et
-al., "ZeRO" (2020), for sharding. It was held against torch (HF transformers, bf16, one H200: docs/plan.md has
-the table); Paddle's own was not measured. Knows no YAML and no data.
+al., "ZeRO" (2020), for sharding. It was held against torch (HF transformers, bf16, one H200) and against what
+Paddle's allocator counts for small models on a CPU; Paddle on a GPU was not measured. docs/plan.md has the
+tables. Knows no YAML and no data.
 
 Letters, as in the formulas: h hidden, q and kv width of all query and of all key heads, f intermediate,
 V vocabulary, L layers, t tensor-parallel degree, T tokens in the micro batch. A token of a decoder layer
