@@ -18,7 +18,19 @@ from paddle_ground.cli import app, main
 from paddle_ground.infer import Grounding, Sampling
 from paddle_ground.records import Region
 
-COMMANDS = {"check", "demo", "plan", "prepare", "train", "predict", "ground", "eval", "draw", "version"}
+COMMANDS = {
+    "check",
+    "demo",
+    "plan",
+    "convert",
+    "prepare",
+    "train",
+    "predict",
+    "ground",
+    "eval",
+    "draw",
+    "version",
+}
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:

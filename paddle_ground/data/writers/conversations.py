@@ -1,0 +1,112 @@
+"""Prepared data as ms-swift's and LLaMA-Factory's conversations.
+
+Takes a split, gives their JSON. ms-swift gets marks, names and exact pixel boxes (`bbox_type: real`), and
+makes of them what its model wants; LLaMA-Factory knows no boxes, and gets the answers' text as the model is
+to write it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from paddle_ground.answers import AnswerFormat, fill_marks
+from paddle_ground.data.readers import ReaderOptions
+from paddle_ground.data.source import DialogueRow
+from paddle_ground.errors import DataError
+from paddle_ground.files import atomic_writer, write_text
+from paddle_ground.records import Sample, read_samples
+from paddle_ground.records.samples import BOX_MARK, REF_MARK
+
+if TYPE_CHECKING:
+    from paddle_ground.data.writers import Images, Split
+
+_FROM = {"user": "human", "assistant": "gpt"}
+
+
+def write_swift(split: Split, out: Path, images: Images) -> Counter[str]:
+    """Write `<split>.jsonl` in ms-swift's grounding format, and images/."""
+    counts: Counter[str] = Counter()
+    with atomic_writer(out / f"{split.name}.jsonl") as stream:
+        for sample, row in _pairs(split):
+            line: dict[str, Any] = {
+                "messages": [{"role": turn.role, "content": turn.content} for turn in row.turns],
+                "images": list(sample.images),
+            }
+            if row.refs or len(row.boxes_xyxy_px):
+                boxes = np.round(row.boxes_xyxy_px, 3).tolist()
+                line["objects"] = {"ref": list(row.refs), "bbox": boxes, "bbox_type": "real"}
+                if len(sample.images) > 1:
+                    line["objects"]["image_id"] = row.box_images.tolist()
+            stream.write(json.dumps(line, ensure_ascii=False) + "\n")
+            _put(split, sample, out, images)
+            counts.update(samples=1, boxes=len(row.boxes_xyxy_px))
+    return counts
+
+
+def write_llamafactory(split: Split, out: Path, images: Images) -> Counter[str]:
+    """Write `<split>.json` in ShareGPT's form, its entry in `dataset_info.json`, and images/."""
+    counts: Counter[str] = Counter()
+    with atomic_writer(out / f"{split.name}.json") as stream:
+        stream.write("[")
+        between = "\n"
+        for sample in read_samples(split.samples_path):
+            stream.write(between + json.dumps(_sharegpt(sample), ensure_ascii=False))
+            between = ",\n"
+            _put(split, sample, out, images)
+            counts["samples"] += 1
+        stream.write("\n]\n")
+    _register(out / "dataset_info.json", split.name)
+    return counts
+
+
+def _sharegpt(sample: Sample) -> dict[str, Any]:
+    refs, boxes = iter(sample.refs), iter(sample.boxes)
+    turns, system = [], ""
+    for message in sample.messages:
+        own = [next(refs) for _ in range(message.content.count(REF_MARK))]
+        corners = [next(boxes) for _ in range(message.content.count(BOX_MARK))]
+        text = fill_marks(message.content, own, corners, AnswerFormat.TOKENS)
+        if message.role == "system":
+            system = text
+        else:
+            turns.append({"from": _FROM[message.role], "value": text})
+    row: dict[str, Any] = {"conversations": turns, "images": list(sample.images)}
+    return {**row, "system": system} if system else row
+
+
+def _register(path: Path, name: str) -> None:
+    """Add a data set to LLaMA-Factory's register; entries of others stay."""
+    known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    known[f"paddle_ground_{name}"] = {
+        "file_name": f"{name}.json",
+        "formatting": "sharegpt",
+        "columns": {"messages": "conversations", "images": "images", "system": "system"},
+    }
+    write_text(path, json.dumps(known, indent=2, ensure_ascii=False) + "\n")
+
+
+def _pairs(split: Split) -> Iterator[tuple[Sample, DialogueRow]]:
+    """Read the samples, each with its exact pixel boxes."""
+    from paddle_ground.data.readers.paddle import FORMAT
+
+    source = FORMAT.open(split.samples_path, ReaderOptions())
+    rows = (row for chunk in source.chunks for row in source.read(chunk, np.arange(chunk.rows)))
+    for line, sample in enumerate(read_samples(split.samples_path), 1):
+        row = next(rows, None)
+        if not isinstance(row, DialogueRow) or not row.where.endswith(f":{line}"):
+            raise DataError(
+                f"{split.samples_path}:{line}: this sample can't be said in another format; "
+                "prepare the data again from its source"
+            )
+        yield sample, row
+
+
+def _put(split: Split, sample: Sample, out: Path, images: Images) -> None:
+    for name in sample.images:
+        images.put(split.samples_path, name, out / name)
