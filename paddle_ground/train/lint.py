@@ -16,6 +16,7 @@ from paddle_ground.train.config import TrainConfig
 
 _KEY_HEADS = 8
 _THINKING = re.compile(r"(?i)thinking")
+_NUMBER_WITHOUT_POINT = re.compile(r"([-+]?\d+)([eE][-+]?\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ def lint(config: TrainConfig, key_value_heads: int = _KEY_HEADS) -> tuple[Findin
     """
     values = config.values
     found = [
+        *_numbers(values),
         *_template(values),
         *_attention(values),
         *_precision(values),
@@ -77,6 +79,14 @@ def _error(key: str, message: str) -> Finding:
 
 def _warning(key: str, message: str) -> Finding:
     return Finding(key, message, is_error=False)
+
+
+def _numbers(values: Mapping[str, Any]) -> Iterator[Finding]:
+    # YAML 1.1 takes 1e-5 for text; the trainer then dies in its first step, when it divides by it.
+    for key, value in values.items():
+        match = _NUMBER_WITHOUT_POINT.fullmatch(value) if isinstance(value, str) else None
+        if match:
+            yield _error(key, f"YAML reads {value} as text; write {match[1]}.0{match[2]}")
 
 
 def _template(values: Mapping[str, Any]) -> Iterator[Finding]:

@@ -160,6 +160,17 @@ def test_a_contradiction_is_named_by_its_key(word: str, key: str, is_error: bool
     assert lint(load_config(TWO)) == ()
 
 
+@pytest.mark.parametrize(("word", "right"), [("min_lr=1e-5", "1.0e-5"), ("learning_rate=-8E4", "-8.0E4")])
+def test_a_number_that_yaml_takes_for_text_is_an_error(word: str, right: str) -> None:
+    config = load_config(TWO, [word])
+    key, _, text = word.partition("=")
+    assert config.values[key] == text  # So PyYAML reads it; PaddleFormers dies when it divides by it.
+    (finding,) = lint(config)
+    assert finding.is_error
+    assert str(finding) == f"`{key}`: YAML reads {text} as text; write {right}"
+    assert lint(load_config(TWO, [f"{key}={right}"])) == ()
+
+
 def test_stage_three_beside_tensor_parallelism_is_refused() -> None:
     assert [f.key for f in lint(load_config(EIGHT, ["sharding=stage3"]))] == ["sharding"]
 
