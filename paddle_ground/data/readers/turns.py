@@ -6,6 +6,7 @@ a grounding has its marks as `answers.render_target` sets them. Reads no file an
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import Literal
@@ -27,6 +28,7 @@ from paddle_ground.records.samples import BOX_MARK, IMAGE_MARK, REF_MARK
 Units = Literal["pixels", "relative_1000", "fractions", "unknown"]
 """What the numbers of boxes are: of the image file, thousandths of its sides, parts of them."""
 
+_LISTED_BOX = re.compile(r'^\s*(?:```(?:json)?\s*)?\[\s*\{[^{}]*"bbox')
 _ANY_NUMBER = float("inf")
 # What a list of boxes may need and still be nothing but a list of boxes.
 _HARMLESS = {
@@ -144,13 +146,19 @@ def _taken_from_text(row: Dialogue) -> Dialogue:
 
 
 def _read_list(turn: Message) -> ParsedAnswer | None:
-    """Read an answer that is a JSON list of boxes and nothing else."""
+    """Read an answer that is a JSON list of boxes and nothing else.
+
+    Raises:
+        LeftOut: It is such a list, but not every box can be used: as text its numbers would be trained
+            as they stand, in the source's units.
+    """
     if not any(mark in turn.content for mark in "[{"):
         return None
     found = parse(turn.content, AnswerFormat.JSON, _ANY_NUMBER)
-    if found.status == "failed" or found.points or not set(found.repairs) <= _HARMLESS:
-        return None
-    return found
+    is_whole = found.status != "failed" and not found.points and set(found.repairs) <= _HARMLESS
+    if not is_whole and _LISTED_BOX.search(turn.content):
+        raise LeftOut("with a list of boxes that can't all be used")
+    return found if is_whole else None
 
 
 def _with_plain_groundings(row: Dialogue, where: str) -> Dialogue:

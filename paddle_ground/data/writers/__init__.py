@@ -75,9 +75,10 @@ class Images:
         Raises:
             DataError: It is missing, or can't be written.
         """
+        # Asked first: it refuses a path that leads out, which would also be a target outside.
+        source = resolve_image(samples_path, image)
         if target.exists():
             return
-        source = resolve_image(samples_path, image)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             if self._link:

@@ -26,7 +26,8 @@ from paddle_ground.records.samples import BOX_MARK, REF_MARK
 if TYPE_CHECKING:
     from paddle_ground.data.writers import Images, Split
 
-_FROM = {"user": "human", "assistant": "gpt"}
+# LLaMA-Factory's own tags; a system turn stands in front of the others.
+_FROM = {"user": "human", "assistant": "gpt", "system": "system"}
 
 
 def write_swift(split: Split, out: Path, images: Images) -> Counter[str]:
@@ -67,26 +68,22 @@ def write_llamafactory(split: Split, out: Path, images: Images) -> Counter[str]:
 
 def _sharegpt(sample: Sample) -> dict[str, Any]:
     refs, boxes = iter(sample.refs), iter(sample.boxes)
-    turns, system = [], ""
+    turns = []
     for message in sample.messages:
         own = [next(refs) for _ in range(message.content.count(REF_MARK))]
         corners = [next(boxes) for _ in range(message.content.count(BOX_MARK))]
         text = fill_marks(message.content, own, corners, AnswerFormat.TOKENS)
-        if message.role == "system":
-            system = text
-        else:
-            turns.append({"from": _FROM[message.role], "value": text})
-    row: dict[str, Any] = {"conversations": turns, "images": list(sample.images)}
-    return {**row, "system": system} if system else row
+        turns.append({"from": _FROM[message.role], "value": text})
+    return {"conversations": turns, "images": list(sample.images)}
 
 
 def _register(path: Path, name: str) -> None:
-    """Add a data set to LLaMA-Factory's register; entries of others stay."""
+    """Add a split to the register of this folder; its lines can be copied into LLaMA-Factory's own."""
     known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     known[f"paddle_ground_{name}"] = {
         "file_name": f"{name}.json",
         "formatting": "sharegpt",
-        "columns": {"messages": "conversations", "images": "images", "system": "system"},
+        "columns": {"messages": "conversations", "images": "images"},
     }
     write_text(path, json.dumps(known, indent=2, ensure_ascii=False) + "\n")
 
