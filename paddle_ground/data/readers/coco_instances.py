@@ -29,6 +29,7 @@ class Instances:
     Attributes:
         file: Where it came from.
         names: The class of each category id, those without a use included.
+        above: What categories name as their supercategory.
         image_ids: Shape (I,): COCO's own.
         image_names: Of each image, as written.
         sizes_wh: Shape (I, 2), 0 where the file does not say.
@@ -43,6 +44,7 @@ class Instances:
 
     file: AnnotationFile
     names: dict[int, str]
+    above: frozenset[str]
     image_ids: IntArray
     image_names: tuple[str, ...]
     sizes_wh: IntArray
@@ -80,7 +82,10 @@ def read_instances(file: AnnotationFile) -> Instances:
 
 
 def _read(fields: Fields, file: AnnotationFile) -> Instances:
-    names = {one.integer("id"): one.text("name") for one in fields.objects("categories")}
+    categories = fields.objects("categories")
+    names = {one.integer("id"): one.text("name") for one in categories}
+    if len(names) < len(categories):
+        raise DataError(f"{file.name}: two of the {len(categories)} categories have one id; ids must differ")
     images = fields.objects("images")
     places: dict[int, int] = {}
     for place, image in enumerate(images):
@@ -97,6 +102,7 @@ def _read(fields: Fields, file: AnnotationFile) -> Instances:
     return Instances(
         file=file,
         names=names,
+        above=frozenset(str(one.value("supercategory")) for one in categories),
         image_ids=np.array(list(places), dtype=np.int64),
         image_names=tuple(image.text("file_name") for image in images),
         sizes_wh=np.array([read_size(image) or (0, 0) for image in images], dtype=np.int64).reshape(-1, 2),

@@ -3,8 +3,8 @@
 Takes a file, or a folder with `annotations/instances_*.json`, `train/_annotations.coco.json` and the like,
 gives one `SourceRow` an image. Boxes are x, y, width, height as COCO says, unless the numbers show corners,
 which is then said. An annotation with a segmentation alone gets the box around it. Category ids may have
-gaps. Supercategories are not asked for; a category 0 that no box has (Roboflow lists the project's name so)
-is left out.
+gaps. Supercategories are not asked for; a category 0 that no box has and others stand under (Roboflow lists
+the project's name so) is left out.
 """
 
 from __future__ import annotations
@@ -141,8 +141,13 @@ def _classes(
                     "another file; use one list of categories"
                 )
     used = {number for part in parts for number in part.category_ids.tolist()}
-    # Roboflow lists the project's name as category 0, above the real ones.
-    roots = [number for number in by_id if number == 0 and number not in used and len(by_id) > 1]
+    above = frozenset[str]().union(*(part.above for part in parts))
+    # Roboflow lists the project's name as category 0, above the real ones; LabelMe's exporter the ground.
+    roots = [
+        number
+        for number, own in by_id.items()
+        if number == 0 and number not in used and (own in above or own.startswith("_"))
+    ]
     names = tuple(by_id[number] for number in sorted(by_id) if number not in roots)
     notes = tuple(f"classes: {by_id[number]!r} left out, no box has it" for number in roots)
     if options.classes is not None:

@@ -6,6 +6,7 @@ the columns (pycocotools, maskApi.h); no mask is unpacked.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from paddle_ground.data.readers.boxes_of import FourNumbers
@@ -38,13 +39,15 @@ def box_around(segmentation: Any, where: str) -> FourNumbers | None:
         if not isinstance(polygon, list) or len(polygon) % 2 or not all(map(_is_number, polygon)):
             raise DataError(f"{where}: a polygon is {str(polygon)[:40]!r}; expected x and y in turn")
         numbers += polygon
+    if not all(map(math.isfinite, numbers)):  # min and max would pass NaN over.
+        return math.nan, math.nan, math.nan, math.nan
     xs, ys = numbers[0::2], numbers[1::2]
     return (min(xs), min(ys), max(xs), max(ys)) if numbers else None
 
 
 def _around_runs(value: dict[str, Any], where: str) -> FourNumbers | None:
     size, counts = value.get("size"), value.get("counts")
-    if not (isinstance(size, list) and len(size) == 2 and all(isinstance(side, int) for side in size)):
+    if not (isinstance(size, list) and len(size) == 2 and all(type(side) is int for side in size)):
         raise DataError(f"{where}: the size of run lengths is {str(size)[:40]!r}; expected [height, width]")
     height, width = size
     runs = unpack_runs(counts, where) if isinstance(counts, str) else counts

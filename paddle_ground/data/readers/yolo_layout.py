@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from paddle_ground.data.readers.annotation_files import root_of
+from paddle_ground.data.readers.inside import find_inside, read_inside
 from paddle_ground.data.readers.label_files import IMAGE_SUFFIXES
 from paddle_ground.data.shards import TARGETS, USUAL_SPLITS
 from paddle_ground.errors import DataError
@@ -23,7 +24,7 @@ from paddle_ground.errors import DataError
 _IMAGES = ("images", "Images", "imgs", "img", "JPEGImages", "obj_train_data")
 _LABELS = ("labels", "Labels", "label", "Annotations", "annotations")
 _NAME_FILES = ("classes.txt", "obj.names", "classes.names", "labels/classes.txt", "data.names")
-_YAML_SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+_SPLIT_KEYS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 _NO_LABELS = {"classes.txt", "train.txt", "val.txt", "valid.txt", "test.txt", "trainval.txt", "notes.txt"}
 
 
@@ -50,7 +51,7 @@ def find_yaml(path: Path) -> Path | None:
     if path.is_file():
         return path if path.suffix in (".yaml", ".yml") else None
     files = [file for pattern in ("*.yaml", "*.yml", "*/*.yaml") for file in sorted(root.glob(pattern))]
-    return next((file for file in files[:20] if "names" in _read_yaml(file)), None)
+    return next((file for file in files[:20] if "names" in _read_yaml(root, file)), None)
 
 
 def class_names(path: Path) -> tuple[tuple[str, ...] | None, str]:
@@ -61,7 +62,7 @@ def class_names(path: Path) -> tuple[tuple[str, ...] | None, str]:
     """
     root, file = root_of(path), find_yaml(path)
     if file is not None:
-        names = _read_yaml(file).get("names")
+        names = _read_yaml(root, file).get("names")
         if isinstance(names, dict) and all(isinstance(key, int) for key in names):
             if sorted(names) != list(range(len(names))):
                 raise DataError(f"{file.name}: names must be numbered from 0 without gaps; mend the list")
@@ -71,7 +72,7 @@ def class_names(path: Path) -> tuple[tuple[str, ...] | None, str]:
         return tuple(str(name) for name in names), file.name
     for name in _NAME_FILES:
         if (root / name).is_file():
-            lines = (root / name).read_text(encoding="utf-8-sig", errors="replace").rstrip().splitlines()
+            lines = _text(root, root / name).rstrip().splitlines()
             return tuple(line.strip() for line in lines), name
     return None, ""
 
@@ -97,7 +98,7 @@ def find_images(
     bad = [target for target in known.values() if target not in TARGETS]
     if bad:
         raise DataError(f"split {bad[0]!r} is not one of {', '.join(TARGETS)}; mend the split map")
-    named = _yaml_splits(root, file) if file is not None else {}
+    named = _named_splits(root, file)
     images: list[YoloImage] = []
     left_out: dict[str, int] = {}
     for image in sorted(islice(_walk(root), limit)):
@@ -125,35 +126,44 @@ def _walk(root: Path) -> Iterator[Path]:
 def _split_of(relative: Path, named: Mapping[str, str]) -> str | None:
     """Give an image's source split: by the YAML's folders, else by the words of its path."""
     if named:
-        hits = [folder for folder in named if relative.as_posix().startswith(folder + "/") or folder == "."]
-        return named[max(hits, key=len)] if hits else None
+        # The image itself, in a list of images, or the nearest of its folders.
+        places = [relative, *relative.parents]
+        return next((named[place.as_posix()] for place in places if place.as_posix() in named), None)
     words = [part.lower() for part in relative.parts[:-1] if part.lower() in USUAL_SPLITS]
     return words[-1] if words else "train"
 
 
-def _yaml_splits(root: Path, file: Path) -> dict[str, str]:
-    """Give the source split by folder, relative to the root, as the YAML has them."""
-    value = _read_yaml(file)
+def _named_splits(root: Path, file: Path | None) -> dict[str, str]:
+    """Give the source split by folder or image, relative to the root, as a YAML or obj.data has them."""
+    value = _read_yaml(root, file) if file is not None else _read_darknet(root)
+    beside = file.parent if file is not None else root
     base = str(value.get("path") or "")
     found: dict[str, str] = {}
-    for key, split in _YAML_SPLITS.items():
+    for key, split in _SPLIT_KEYS.items():
         named = value.get(key)
         for one in named if isinstance(named, list) else [named]:
-            folder = _inside(root, file.parent, base, one) if isinstance(one, str) else None
-            if folder is not None:
-                found[folder.relative_to(root).as_posix()] = split
+            place = _inside(root, beside, base, one) if isinstance(one, str) else None
+            if place is None:
+                continue
+            if place.is_dir():
+                found[place.relative_to(root).as_posix()] = split
+                continue
+            for line in _text(root, place).splitlines():
+                image = _inside(root, place.parent, base, line.strip())
+                if image is not None:
+                    found[image.relative_to(root).as_posix()] = split
     return found
 
 
 def _inside(root: Path, beside: Path, base: str, named: str) -> Path | None:
-    """Find the folder that a YAML names: it may be relative to anything, or of another machine."""
+    """Find what a YAML or a list names: it may be relative to anything, or of another machine."""
     parts = [part for part in Path(named.replace("\\", "/")).parts if part not in ("..", ".", "/")]
     bases = [beside, beside / base] if base and not os.path.isabs(base) and ".." not in base else [beside]
     # The longest end of the path that is here: /home/me/sharks/train/images -> train/images.
     for start in range(len(parts)):
         for folder in (*bases, root):
             candidate = folder.joinpath(*parts[start:])
-            if candidate.is_dir() and candidate.resolve().is_relative_to(root.resolve()):
+            if candidate.exists() and candidate.resolve().is_relative_to(root.resolve()):
                 return candidate
     return None
 
@@ -172,11 +182,25 @@ def _labels_of(root: Path, relative: Path) -> Path | None:
     return None
 
 
-def _read_yaml(file: Path) -> dict[str, Any]:
+def _read_yaml(root: Path, file: Path) -> dict[str, Any]:
     import yaml
 
     try:
-        value = yaml.safe_load(file.read_text(encoding="utf-8-sig", errors="replace")[: 1 << 20])
-    except (OSError, yaml.YAMLError, RecursionError, ValueError):
+        value = yaml.safe_load(_text(root, file)[: 1 << 20])
+    except (yaml.YAMLError, RecursionError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def _read_darknet(root: Path) -> dict[str, Any]:
+    """Read darknet's obj.data: `train = train.txt` and the like."""
+    file = root / "obj.data"
+    lines = _text(root, file).splitlines() if file.is_file() else []
+    pairs = (line.partition("=") for line in lines)
+    return {key.strip(): value.strip() for key, mark, value in pairs if mark}
+
+
+def _text(root: Path, file: Path) -> str:
+    """Read a text file of the data set, and nothing that a link leads out to."""
+    name = file.relative_to(root).as_posix()
+    return read_inside(find_inside(root, name, (root,), name), name).decode("utf-8-sig", errors="replace")

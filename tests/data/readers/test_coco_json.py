@@ -137,7 +137,7 @@ def test_roboflows_folders_have_their_splits_and_no_root_class(shared_data: Path
         assert "sharks" not in {category.name for category in truth.categories}
 
 
-ONE = {"id": 5, "image_id": 7, "category_id": 1, "bbox": [0, 0, 1, 1]}
+ONE = {"id": 5, "image_id": 7, "category_id": 1, "bbox": [2, 3, 20, 10]}
 BROKEN_RUNS = {"id": 5, "image_id": 7, "category_id": 1, "segmentation": {"size": [2, 2], "counts": [9]}}
 
 
@@ -153,6 +153,10 @@ BROKEN_RUNS = {"id": 5, "image_id": 7, "category_id": 1, "segmentation": {"size"
         ({"annotations": [BROKEN_RUNS]}, r"annotation 5: run lengths that do not fit 2 x 2"),
         ({"images": [{"id": 7, "file_name": "a.jpg"}] * 2}, r"image id 7 is used twice"),
         ({"categories": [{"id": i, "name": "dog"} for i in (1, 2)]}, r"class 'dog' stands on line 1 too"),
+        (
+            {"categories": [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]},
+            r"two of the 2 categories have one id",
+        ),
         ({"images": []}, r"no images in labels.json"),
     ],
 )
@@ -171,6 +175,22 @@ def test_images_stay_inside(tmp_path: Path, name: str) -> None:
     (row,) = rows_of(FORMAT.open(path, ReaderOptions()))
     with pytest.raises(DataError, match=r"labels.json: image 7"):
         row.read_image()
+
+
+def test_class_0_stays_unless_others_stand_under_it(tmp_path: Path) -> None:
+    real = [{"id": 0, "name": "person", "supercategory": "human"}, {"id": 1, "name": "dog"}]
+    source = FORMAT.open(write_coco(tmp_path / "real", categories=real, annotations=[ONE]), ReaderOptions())
+    assert source.class_names == ("person", "dog")
+    root = [{"id": 0, "name": "pets"}, {"id": 1, "name": "dog", "supercategory": "pets"}]
+    source = FORMAT.open(write_coco(tmp_path / "root", categories=root, annotations=[ONE]), ReaderOptions())
+    assert source.class_names == ("dog",)
+
+
+def test_a_polygon_of_no_numbers_is_left_to_be_counted(tmp_path: Path) -> None:
+    broken = {"id": 5, "image_id": 7, "category_id": 1, "segmentation": [[1, 2, float("nan"), 4, 5, 6]]}
+    source = FORMAT.open(write_coco(tmp_path, annotations=[broken]), ReaderOptions())
+    facts = source.survey(source.chunks[0])
+    assert (facts.boxes.tolist(), facts.usable_boxes.tolist()) == ([1, 0], [0, 0])
 
 
 def test_annotations_without_image_or_shape_are_counted(tmp_path: Path) -> None:

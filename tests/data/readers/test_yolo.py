@@ -153,6 +153,36 @@ def test_a_yaml_of_another_machine_is_understood_and_leads_nowhere(ultralytics: 
     assert [(chunk.split, chunk.rows) for chunk in source.chunks] == [("train", 2), ("val", 1)]
 
 
+@pytest.mark.parametrize("way", ["yaml", "darknet"])
+def test_lists_of_images_tell_the_splits(tmp_path: Path, way: str) -> None:
+    root = tmp_path / "set"
+    for name in "abcd":
+        write_image(root / "pictures" / f"{name}.png")
+        write_text(root / "pictures" / f"{name}.txt", "0 0.5 0.5 0.2 0.2\n")
+    write_text(root / "train.txt", "./pictures/a.png\n/home/somebody/set/pictures/b.png\n")
+    write_text(root / "val.txt", "pictures/c.png\n../../etc/passwd\n")
+    if way == "yaml":
+        write_text(root / "data.yaml", "train: train.txt\nval: val.txt\nnames: [cat]\n")
+    else:
+        write_text(root / "obj.data", "classes = 1\ntrain = train.txt\nvalid = val.txt\nnames = obj.names\n")
+        write_text(root / "obj.names", "cat\n")
+    source = FORMAT.open(root, ReaderOptions())
+    splits = {
+        row.name: chunk.split for chunk in source.chunks for row in source.read(chunk, np.arange(chunk.rows))
+    }
+    assert splits == {"pictures/a.png": "train", "pictures/b.png": "train", "pictures/c.png": "val"}
+    assert "splits: 1 images of no split left out" in source.notes
+
+
+@pytest.mark.parametrize("name", ["classes.txt", "data.yaml"])
+def test_names_are_not_read_out_of_links(ultralytics: Path, tmp_path: Path, name: str) -> None:
+    write_text(tmp_path / "secret", "names: [root]\n")
+    (ultralytics / "data.yaml").unlink()
+    (ultralytics / name).symlink_to(tmp_path / "secret")
+    with pytest.raises(DataError, match="link out of"):
+        FORMAT.open(ultralytics, ReaderOptions())
+
+
 def test_links_out_are_refused(ultralytics: Path, tmp_path: Path) -> None:
     write_image(tmp_path / "outside.png")
     (ultralytics / "images" / "train" / "link.png").symlink_to(tmp_path / "outside.png")
