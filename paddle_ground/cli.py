@@ -18,6 +18,7 @@ import typer
 from paddle_ground.data.check_command import check_command
 from paddle_ground.data.command import prepare_command
 from paddle_ground.data.convert_command import convert_command
+from paddle_ground.data.distill.command import distill_command
 from paddle_ground.data.flags import GroupedHelp
 from paddle_ground.errors import PaddleGroundError
 from paddle_ground.evaluate.command import evaluate_command
@@ -81,6 +82,7 @@ def demo(
 
 app.command("prepare", cls=GroupedHelp, short_help="Turn annotated images into samples.")(prepare_command)
 app.command("convert", short_help="Write prepared data in another format.")(convert_command)
+app.command("distill", cls=GroupedHelp, short_help="Let a larger model label images.")(distill_command)
 app.command("check", short_help="Check samples before training.")(check_command)
 app.command("plan", short_help="Tell what a training will take.")(plan_command)
 

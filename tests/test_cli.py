@@ -21,6 +21,7 @@ from paddle_ground.records import Region
 COMMANDS = {
     "check",
     "demo",
+    "distill",
     "plan",
     "convert",
     "prepare",

@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -53,7 +54,7 @@ from paddle_ground.prompts import DETECT_ALL, detect_classes
 from paddle_ground.records import SamplesMeta, meta_path, read_meta, truth_path
 from paddle_ground.records.samples import BOX_MARK, IMAGE_MARK, REF_MARK
 
-__all__ = ["PrepareOptions", "PrepareReport", "prepare"]
+__all__ = ["OpenedSource", "PrepareOptions", "PrepareReport", "prepare"]
 
 # Raised whenever the same source and options give other bytes than before.
 _OUTPUT_VERSION = 1
@@ -84,12 +85,30 @@ class PrepareReport:
         return self.output_dir / f"{split}.jsonl" if found else None
 
 
-def prepare(options: PrepareOptions, progress: Progress | None = None) -> PrepareReport:
+@dataclass(frozen=True, slots=True)
+class OpenedSource:
+    """A source that another step opened, such as one of labels that a teacher gave.
+
+    Attributes:
+        source: To be read.
+        recognised: What it is.
+        settings: How it was made, for the meta file; text by name.
+    """
+
+    source: Source
+    recognised: Recognised
+    settings: Mapping[str, str]
+
+
+def prepare(
+    options: PrepareOptions, progress: Progress | None = None, opened: OpenedSource | None = None
+) -> PrepareReport:
     """Prepare a data set, go on where a stopped run ended, or find that all is there already.
 
     Args:
         options: What and how.
         progress: Called with the number of images done and of all.
+        opened: The source, where it is not to be found by the options.
 
     Raises:
         ConfigError: An option is out of its range.
@@ -103,10 +122,11 @@ def prepare(options: PrepareOptions, progress: Progress | None = None) -> Prepar
         options = replace(options, output_dir=Path(options.output_dir).resolve(), source=root)
     output_dir = Path(options.output_dir)
     with lock_output(output_dir):
-        source, recognised = _open_source(options)
+        source, recognised = _open_source(options, opened)
         notes = (str(recognised), *source.notes)
         row_options = _row_options(options, source.class_names)
-        meta = _meta_template(options, source, recognised.format.name, row_options)
+        origin = {} if opened is None else opened.settings
+        meta = _meta_template(options, source, recognised.format.name, row_options, origin)
         finished = _find_finished(output_dir, meta)
         if finished:
             return PrepareReport(output_dir, finished, notes, reused=True)
@@ -135,7 +155,9 @@ def prepare(options: PrepareOptions, progress: Progress | None = None) -> Prepar
     return PrepareReport(output_dir, filled, (*notes, *draw.notes), reused=False)
 
 
-def _open_source(options: PrepareOptions) -> tuple[Source, Recognised]:
+def _open_source(options: PrepareOptions, opened: OpenedSource | None) -> tuple[Source, Recognised]:
+    if opened is not None:
+        return relabel(opened.source, options.class_choice), opened.recognised
     classes = read_classes(options.classes) if options.classes is not None else None
     layout: BoxLayout | None = None
     if options.bbox_format != "auto":
@@ -202,10 +224,14 @@ def _piece_options(options: PrepareOptions, row: RowOptions, phrases: PhrasePool
 
 
 def _meta_template(
-    options: PrepareOptions, source: Source, source_format: str, row: RowOptions
+    options: PrepareOptions,
+    source: Source,
+    source_format: str,
+    row: RowOptions,
+    origin: Mapping[str, str],
 ) -> SamplesMeta:
     """Fill in all of the meta that is known before any row is read."""
-    settings = options.settings()
+    settings = {**options.settings(), **origin}
     if source_format != "coco_parquet":
         settings["format"] = source_format
     meta = SamplesMeta(

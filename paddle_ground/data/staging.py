@@ -45,7 +45,7 @@ class Staging:
     """
 
     def __init__(self, root: Path, fingerprint: str) -> None:
-        _refuse_foreign(root)
+        refuse_foreign(root)
         self._root = root
         self.folder = root / FOLDER_NAME
         self.images = self.folder / IMAGES
@@ -139,8 +139,12 @@ def _publish(root: Path) -> None:
         raise unwritable(root, error) from error
 
 
-def _refuse_foreign(root: Path) -> None:
-    """Publishing replaces images/ and the samples: do so only where a run of ours wrote them."""
+def refuse_foreign(root: Path) -> None:
+    """Refuse a folder whose images/ or samples no run of ours wrote, since publishing replaces them.
+
+    Raises:
+        DataError: Such files are there.
+    """
     if any((root / name).exists() for name in FILE_NAMES if name.endswith("meta.json")):
         return
     for path in (root / IMAGES, *(root / name for name in FILE_NAMES)):
