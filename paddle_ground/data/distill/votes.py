@@ -17,7 +17,8 @@ from paddle_ground.data.distill.client import Reply
 from paddle_ground.data.distill.options import AskOptions, TeacherQuestion, TeacherSpace
 from paddle_ground.errors import DataError
 
-# An answer that stops early is wrong about all that it did not come to.
+# An answer that stops early is wrong about all that it did not come to. "loop": ours that went in circles.
+_UNFINISHED = ("length", "loop", "content_filter")
 _CUT_OFF = {Repair.TRUNCATED_TAIL_CLOSED, Repair.TRUNCATED_TAIL_DROPPED}
 
 
@@ -59,7 +60,7 @@ def read_vote(
     as_relative = parse(reply.text, None, RELATIVE_1000.maximum)
     if Repair.FRACTIONS_SCALED in as_relative.repairs:
         parsed, space = as_relative, "relative_1000"
-    if reply.finish == "length" or not _CUT_OFF.isdisjoint(parsed.repairs):
+    if reply.finish in _UNFINISHED or not _CUT_OFF.isdisjoint(parsed.repairs):
         return Vote(None, "cut_off")
     is_silent = Repair.EMPTY_ANSWER in parsed.repairs
     if parsed.status == "failed" or is_silent or (parsed.points and not parsed.regions):

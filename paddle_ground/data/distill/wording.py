@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from paddle_ground.data.command import describe_split
 from paddle_ground.data.distill.labels import LabelTally
 
 if TYPE_CHECKING:
+    from tqdm import tqdm
+
     from paddle_ground.data.distill.run import DistillReport
 
 _SHOWN = 5
@@ -59,24 +61,27 @@ def describe_left_out(reasons: tuple[str, ...]) -> list[str]:
 
 
 class Bar:
-    """A progress bar that appears with the first image."""
+    """A progress bar whose clock starts with the first image."""
 
     def __init__(self, title: str) -> None:
         """Take what stands before it."""
         self._title = title
+        self._bar: tqdm[NoReturn] | None = None
 
     def __enter__(self) -> Bar:
-        """Start the clock."""
-        from tqdm import tqdm
-
-        self._bar = tqdm(unit=" images", desc=self._title, delay=0.5)
+        """Show nothing yet."""
         return self
 
     def show(self, done: int, total: int) -> None:
         """Show how many images are done, of how many."""
+        if self._bar is None:
+            from tqdm import tqdm
+
+            self._bar = tqdm(unit=" images", desc=self._title, delay=0.5)
         self._bar.total = total
         self._bar.update(done - self._bar.n)
 
     def __exit__(self, *_: object) -> None:
         """Leave the bar as it is."""
-        self._bar.close()
+        if self._bar is not None:
+            self._bar.close()

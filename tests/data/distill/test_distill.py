@@ -259,8 +259,11 @@ def test_a_teacher_without_boxes_is_found_out_at_once(teacher, options, tmp_path
         distill(options(20))
 
 
-def test_answers_that_are_cut_off_or_off_topic_do_not_vote(teacher, options, said, tmp_path):
+@pytest.mark.parametrize("loops", [False, True])
+def test_answers_that_are_cut_off_or_off_topic_do_not_vote(teacher, options, said, tmp_path, loops):
     cut = {"message": {"content": said(CAT)}, "finish_reason": "length"}
+    if loops:
+        cut["finish_reason"] = "loop"
     by_seed = {0: cut, 1: said(("kitten", 1, 1, 9, 9)), 2: said(CAT)}
     teacher.script = lambda asked: said(CAT) if asked.shade == 0 else by_seed[asked.body["seed"]]
     report = distill(options(2))
