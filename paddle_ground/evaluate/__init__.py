@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from paddle_ground.evaluate.compare import Comparison, compare_files, render_comparison
     from paddle_ground.evaluate.curves import Curve, detection_curves
     from paddle_ground.evaluate.detection import ClassMetrics, DetectionMetrics, evaluate_detection
+    from paddle_ground.evaluate.intervals import Interval, metric_intervals
+    from paddle_ground.evaluate.mistakes import CaseMistakes, count_mistakes, find_mistakes
     from paddle_ground.evaluate.report import render_report
     from paddle_ground.evaluate.run import evaluate_files
     from paddle_ground.evaluate.table import render_table
@@ -20,17 +22,22 @@ if TYPE_CHECKING:
     from paddle_ground.evaluate.text_files import evaluate_text_files
 
 __all__ = [
+    "CaseMistakes",
     "ClassMetrics",
     "Comparison",
     "Curve",
     "DetectionMetrics",
+    "Interval",
     "TextMetrics",
     "compare_files",
+    "count_mistakes",
     "detection_curves",
     "evaluate_detection",
     "evaluate_files",
     "evaluate_text",
     "evaluate_text_files",
+    "find_mistakes",
+    "metric_intervals",
     "render_comparison",
     "render_report",
     "render_table",
@@ -41,6 +48,8 @@ _HOMES = {
     "compare": ("Comparison", "compare_files", "render_comparison"),
     "curves": ("Curve", "detection_curves"),
     "detection": ("ClassMetrics", "DetectionMetrics", "evaluate_detection"),
+    "intervals": ("Interval", "metric_intervals"),
+    "mistakes": ("CaseMistakes", "count_mistakes", "find_mistakes"),
     "report": ("render_report",),
     "run": ("evaluate_files",),
     "table": ("render_table",),

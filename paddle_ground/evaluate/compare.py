@@ -114,17 +114,10 @@ def compare(
         EvaluationError: The truth has no image, `resamples` or `confidence` is out of range, or see
             `evaluate_detection`.
     """
-    if not truth.images:
-        raise EvaluationError("the truth has no image; give the truth.json that was predicted")
-    if resamples < 1 or not 0 < confidence < 1:
-        raise EvaluationError(
-            f"{resamples} resamples at confidence {confidence}; expected at least 1, and between 0 and 1"
-        )
-    tables = [match_table(found, truth, iou_threshold) for found in (a, b)]
     n = len(truth.images)
-    draws = np.random.default_rng(seed)
-    weights = np.stack([np.bincount(draws.integers(0, n, n), minlength=n) for _ in range(resamples)])
-    drawn = tables[1].measure(weights.astype(np.float64)) - tables[0].measure(weights.astype(np.float64))
+    weights = draw_images(n, resamples, seed, confidence)
+    tables = [match_table(found, truth, iou_threshold) for found in (a, b)]
+    drawn = tables[1].measure(weights) - tables[0].measure(weights)
     tail = 50 * (1 - confidence)
     low, high = np.percentile(drawn, [tail, 100 - tail], axis=0)
     whole_a, whole_b = (table.measure(np.ones((1, n)))[0] for table in tables)
@@ -184,6 +177,26 @@ def render_comparison(comparison: Comparison, most: int = 5) -> str:
             f"  {one.image}  {measure} {100 * one.a:.1f} -> {100 * one.b:.1f}" for one in changes[:most]
         ]
     return "\n".join(lines)
+
+
+def draw_images(images: int, resamples: int, seed: int, confidence: float) -> FloatArray:
+    """Draw as many images as there are, with replacement, again and again.
+
+    Returns:
+        Shape (resamples, images): how often each image was drawn.
+
+    Raises:
+        EvaluationError: See `compare`.
+    """
+    if not images:
+        raise EvaluationError("the truth has no image; give the truth.json that was predicted")
+    if resamples < 1 or not 0 < confidence < 1:
+        raise EvaluationError(
+            f"{resamples} resamples at confidence {confidence}; expected at least 1, and between 0 and 1"
+        )
+    draws = np.random.default_rng(seed)
+    counts = [np.bincount(draws.integers(0, images, images), minlength=images) for _ in range(resamples)]
+    return np.stack(counts).astype(np.float64)
 
 
 def match_table(found: Sequence[Prediction], truth: Truth, iou_threshold: float) -> MatchTable:

@@ -1,0 +1,50 @@
+"""How sure a metric is: its interval over images drawn again and again.
+
+Takes one model's predictions and a truth, gives `Interval`s. Knows no files. Percentiles of a bootstrap over
+images (Efron and Tibshirani, 1993); for the difference of two models see `compare`, which pairs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from paddle_ground.evaluate.compare import RESAMPLES, draw_images, match_table
+from paddle_ground.evaluate.resampling import NAMES
+from paddle_ground.records import Prediction, Truth
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """One metric, all 0..1.
+
+    Attributes:
+        name: As in `Difference`.
+        value: Over all images, each once.
+        low: Lower end of the interval.
+        high: Its upper end.
+    """
+
+    name: str
+    value: float
+    low: float
+    high: float
+
+
+def metric_intervals(
+    found: Sequence[Prediction],
+    truth: Truth,
+    iou_threshold: float = 0.5,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    confidence: float = 0.95,
+) -> tuple[Interval, ...]:
+    """Measure one model, with intervals; the arguments and errors are those of `compare`."""
+    weights = draw_images(len(truth.images), resamples, seed, confidence)
+    table = match_table(found, truth, iou_threshold)
+    tail = 50 * (1 - confidence)
+    low, high = np.percentile(table.measure(weights), [tail, 100 - tail], axis=0)
+    whole = table.measure(np.ones((1, weights.shape[1])))[0]
+    return tuple(Interval(name, *(float(v[k]) for v in (whole, low, high))) for k, name in enumerate(NAMES))
