@@ -83,13 +83,13 @@ def read_instances(file: AnnotationFile) -> Instances:
 
 def _read(fields: Fields, file: AnnotationFile) -> Instances:
     categories = fields.objects("categories")
-    names = {one.integer("id"): one.text("name") for one in categories}
+    names = {_id(one): one.text("name") for one in categories}
     if len(names) < len(categories):
         raise DataError(f"{file.name}: two of the {len(categories)} categories have one id; ids must differ")
     images = fields.objects("images")
     places: dict[int, int] = {}
     for place, image in enumerate(images):
-        if places.setdefault(image.integer("id"), place) != place:
+        if places.setdefault(_id(image), place) != place:
             raise DataError(f"{image.where}: image id {image.integer('id')} is used twice; ids must differ")
     dropped: Counter[str] = Counter()
     rows = []
@@ -114,6 +114,13 @@ def _read(fields: Fields, file: AnnotationFile) -> Instances:
         first=np.cumsum([0, *(counts[place] for place in range(len(images)))]),
         dropped=dropped,
     )
+
+
+def _id(fields: Fields) -> int:
+    value = fields.integer("id")
+    if abs(value) >= 1 << 63:
+        raise DataError(f"{fields.where}: an id of {len(str(abs(value)))} digits; ids must fit 64 bits")
+    return value
 
 
 _Row = tuple[int, tuple[float, float, float, float], bool, int, float, bool]

@@ -13,6 +13,7 @@ from paddle_ground.data.readers.boxes_of import FourNumbers
 from paddle_ground.errors import DataError
 
 _MAX_RUNS = 10_000_000
+_MAX_SIDE = 1_000_000
 
 
 def box_around(segmentation: Any, where: str) -> FourNumbers | None:
@@ -39,7 +40,7 @@ def box_around(segmentation: Any, where: str) -> FourNumbers | None:
         if not isinstance(polygon, list) or len(polygon) % 2 or not all(map(_is_number, polygon)):
             raise DataError(f"{where}: a polygon is {str(polygon)[:40]!r}; expected x and y in turn")
         numbers += polygon
-    if not all(map(math.isfinite, numbers)):  # min and max would pass NaN over.
+    if not all(map(_is_finite, numbers)):  # min and max would pass NaN over.
         return math.nan, math.nan, math.nan, math.nan
     xs, ys = numbers[0::2], numbers[1::2]
     return (min(xs), min(ys), max(xs), max(ys)) if numbers else None
@@ -53,8 +54,9 @@ def _around_runs(value: dict[str, Any], where: str) -> FourNumbers | None:
     runs = unpack_runs(counts, where) if isinstance(counts, str) else counts
     if not isinstance(runs, list) or not all(isinstance(run, int) and run >= 0 for run in runs):
         raise DataError(f"{where}: run lengths are {str(counts)[:40]!r}; expected whole numbers")
-    if height < 1 or width < 1 or sum(runs) > height * width:
-        raise DataError(f"{where}: run lengths that do not fit {width} x {height} pixels; write them again")
+    if not (1 <= height <= _MAX_SIDE and 1 <= width <= _MAX_SIDE) or sum(runs) > height * width:
+        sides = f"{str(width)[:20]} x {str(height)[:20]}"
+        raise DataError(f"{where}: run lengths that do not fit {sides} pixels; write them again")
     left, top, right, bottom = width, height, 0, 0
     at = 0
     for number, run in enumerate(runs):
@@ -91,6 +93,13 @@ def unpack_runs(text: str, where: str) -> list[int]:
     if shift:
         raise DataError(f"{where}: packed run lengths break off; write them again")
     return runs
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # An integer beyond the range of float.
+        return False
 
 
 def _is_number(value: Any) -> bool:

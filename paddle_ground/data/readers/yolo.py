@@ -54,9 +54,7 @@ class YoloFolder:
         digest, facts, most, around = hashlib.sha256(), [], -1, 0
         for number, image in enumerate(self._images):
             data, labels = self._read(image)
-            digest.update(
-                f"{image.name} {image.split} {image.path.stat().st_size}\n".encode(errors="replace")
-            )
+            digest.update(f"{image.name} {image.split} {_stamp(image)}\n".encode(errors="replace"))
             digest.update(hashlib.sha256(data).digest())
             usable = int(valid_mask(labels.boxes).sum())
             facts.append((number, len(labels.boxes), usable))
@@ -134,8 +132,8 @@ class YoloFolder:
         found, where = (options.classes, "--classes") if options.classes else class_names(path)
         if found is None:
             raise DataError(
-                f"{path}: nobody names the classes 0..{max(most, 0)}; add a data.yaml with `names`, "
-                "a classes.txt, or pass --classes"
+                f"{path}: nobody names the classes 0..{max(most, 0)}; add a data.yaml with `names` "
+                "(and no aliases), a classes.txt, or pass --classes"
             )
         check_classes(found, where)
         if most >= len(found):
@@ -149,6 +147,13 @@ class YoloFolder:
         return [(0, train), (train, len(self._images))]
 
 
+def _stamp(image: YoloImage) -> str:
+    try:
+        return str(image.path.stat().st_size)
+    except OSError:  # A link to nowhere; said when the image is asked for.
+        return "missing"
+
+
 def _given(picture: bytes | DataError) -> bytes:
     if isinstance(picture, DataError):
         raise picture
@@ -159,12 +164,16 @@ def _recognise(path: Path) -> str | None:
     if not path.is_dir() and path.suffix not in (".yaml", ".yml"):
         return None
     images, _ = find_images(path, {"test": "val"}, _LOOKED_AT)
+    root = root_of(path)
     labelled = [image for image in images if image.labels is not None][:_HEADS]
     fits = 0
     for image in labelled:
         assert image.labels is not None
         try:
-            read_labels(image.labels.read_bytes()[:_MAX_BYTES], image.labels.name)
+            name = image.labels.relative_to(root).as_posix()
+            file = find_inside(root, name, (root,), name)
+            if file.stat().st_size <= _MAX_BYTES:
+                read_labels(read_inside(file, name), name)
         except (DataError, OSError):
             continue
         fits += 1

@@ -177,7 +177,8 @@ def _labels_of(root: Path, relative: Path) -> Path | None:
             folders += [root.joinpath(*parts[:place], name, *parts[place + 1 :]) for name in _LABELS]
     for folder in (*folders, root / relative.parent):
         file = folder / f"{relative.stem}.txt"
-        if file.name.lower() not in _NO_LABELS and file.is_file():
+        # A broken link or a folder under this name is no missing label file: it is taken, and refused.
+        if file.name.lower() not in _NO_LABELS and os.path.lexists(file):
             return file
     return None
 
@@ -185,8 +186,12 @@ def _labels_of(root: Path, relative: Path) -> Path | None:
 def _read_yaml(root: Path, file: Path) -> dict[str, Any]:
     import yaml
 
+    text = _text(root, file)[: 1 << 20]
     try:
-        value = yaml.safe_load(_text(root, file)[: 1 << 20])
+        # What an alias repeats, and aliases in that, may grow without end; a data.yaml needs none.
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+            return {}
+        value = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}

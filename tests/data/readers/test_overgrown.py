@@ -1,0 +1,182 @@
+"""What grows while it is read, and numbers and links that lead nowhere: one clear line or a counted skip."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from paddle_ground.data.prepare import PrepareOptions, prepare
+from paddle_ground.data.readers import formats
+from paddle_ground.data.readers.yolo import FORMAT as YOLO
+from paddle_ground.errors import DataError
+
+IMAGE = {"id": 1, "file_name": "a.jpg", "width": 200, "height": 100}
+BOX = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [10, 20, 50, 50]}
+HUGE = 10**400
+
+
+def write_image(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (200, 100), (10, 40, 90)).save(path)
+
+
+@pytest.fixture
+def yolo(tmp_path: Path) -> Path:
+    """A right YOLO data set of one image."""
+    root = tmp_path / "set"
+    write_image(root / "images" / "good.jpg")
+    (root / "labels").mkdir()
+    (root / "labels" / "good.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    (root / "data.yaml").write_text("names: [cow]\n")
+    return root
+
+
+def lists(depth: int = 11) -> str:
+    rows = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    rows += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, depth)]
+    return "\n".join(rows) + "\n"
+
+
+def merged(depth: int = 11) -> str:
+    rows = ["a0: &a0 {x: 1, y: 2}"]
+    rows += [f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}" for n in range(1, depth)]
+    return "\n".join(rows) + "\n"
+
+
+CODE = """
+import resource, sys
+from pathlib import Path
+resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
+resource.setrlimit(resource.RLIMIT_CPU, (30, 30))
+from paddle_ground.data.prepare import PrepareOptions, prepare
+from paddle_ground.errors import PaddleGroundError
+for told in ("yolo", "auto"):
+    try:
+        prepare(PrepareOptions(Path(sys.argv[1]), Path(sys.argv[2]), source_format=told, workers=1))
+    except PaddleGroundError as error:
+        print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        lists() + "names: *a10\n",
+        lists() + "names: {0: *a10}\n",
+        lists() + "path: *a10\nnames: [cow]\n",
+        merged() + "names: [cow]\n",
+    ],
+    ids=["names", "numbered", "path", "merged"],
+)
+def test_yaml_whose_aliases_grow_without_end_is_not_followed(yolo: Path, tmp_path: Path, text: str) -> None:
+    (yolo / "data.yaml").write_text(text)
+    command = [sys.executable, "-c", CODE, str(tmp_path / "out"), str(yolo)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert len(done.stdout.splitlines()) == 2
+    assert all("nobody names the classes" in line for line in done.stdout.splitlines())
+
+
+def test_a_link_to_nowhere_among_the_images_is_a_counted_skip(yolo: Path, tmp_path: Path) -> None:
+    (yolo / "images" / "x.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    options = PrepareOptions(
+        tmp_path / "out", yolo, val_ratio=0, source_format="yolo", bad_images="skip", workers=1
+    )
+    counts = prepare(options).splits[0].counts
+    assert (counts["kept"], counts["skipped_bad_image"]) == (1, 1)
+
+
+@pytest.mark.parametrize("kind", ["nowhere", "pipe", "folder"])
+def test_a_label_that_is_no_file_is_not_taken_for_no_objects(yolo: Path, tmp_path: Path, kind: str) -> None:
+    write_image(yolo / "images" / "x.jpg")
+    label = yolo / "labels" / "x.txt"
+    {
+        "nowhere": lambda: label.symlink_to(tmp_path / "nowhere.txt"),
+        "pipe": lambda: os.mkfifo(label),
+        "folder": label.mkdir,
+    }[kind]()
+    assert YOLO.recognise(yolo) is not None, "by the other one; and a pipe is not waited for"
+    with pytest.raises(DataError, match=r"labels/x\.txt: no file"):
+        prepare(PrepareOptions(tmp_path / "out", yolo, source_format="yolo", workers=1))
+
+
+def test_recognising_reads_no_label_outside(yolo: Path, tmp_path: Path) -> None:
+    (tmp_path / "out.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    (yolo / "labels" / "good.txt").unlink()
+    (yolo / "labels" / "good.txt").symlink_to(tmp_path / "out.txt")
+    assert YOLO.recognise(yolo) is None
+
+
+@pytest.mark.parametrize(
+    ("images", "boxes", "categories", "message"),
+    [
+        ([{**IMAGE, "id": 10**30}], [{**BOX, "image_id": 10**30}], None, "ids must fit 64 bits"),
+        ([IMAGE], [{**BOX, "category_id": 10**30}], [{"id": 10**30, "name": "cow"}], "ids must fit 64 bits"),
+        ([IMAGE], [{"segmentation": {"size": [HUGE, HUGE], "counts": [1, HUGE - 1]}}], None, "do not fit"),
+        ([IMAGE], [BOX, {"segmentation": [[HUGE, 1, 2, 3, 4, 5]]}], None, None),
+    ],
+    ids=["image", "category", "run_lengths", "polygon"],
+)
+def test_numbers_beyond_all_range(
+    tmp_path: Path, images: Any, boxes: Any, categories: Any, message: str | None
+) -> None:
+    root = tmp_path / "set"
+    write_image(root / "a.jpg")
+    no_box = {key: value for key, value in BOX.items() if key != "bbox"}
+    boxes = [box if "bbox" in box else {**no_box, **box} for box in boxes]
+    value = {"images": images, "annotations": boxes, "categories": categories or [{"id": 1, "name": "cow"}]}
+    (root / "instances.json").write_text(json.dumps(value))
+    options = PrepareOptions(tmp_path / "out", root, val_ratio=0, workers=1)
+    if message is None:
+        counts = prepare(options).splits[0].counts
+        assert (counts["boxes"], counts["skipped_nan_box"]) == (1, 1)
+        return
+    with pytest.raises(DataError, match=message) as caught:
+        prepare(options)
+    assert len(str(caught.value)) < 300, "one line, not a page"
+
+
+OURS = {"coco_json", "yolo", "voc", "labelme"}
+REAL: dict[str, set[str]] = {
+    "coco40": {"coco_json"},
+    "datumaro_assets/coco_dataset/coco": {"coco_json"},
+    "datumaro_assets/roboflow_dataset/coco": {"coco_json"},
+    "datumaro_assets/roboflow_dataset/voc": {"voc"},
+    "datumaro_assets/roboflow_dataset/yolo": {"yolo"},
+    "datumaro_assets/voc_dataset/voc_dataset1": {"voc"},
+    "datumaro_assets/yolo_dataset/strict": {"yolo"},
+    "datumaro_assets/dota_dataset": set(),
+    "datumaro_assets/kitti_dataset": set(),
+    "datumaro_assets/vott_json_dataset": set(),
+    "datumaro_assets/widerface_dataset": set(),
+    "datumaro_assets/cvat_dataset": set(),
+    "datumaro_assets/labelme_dataset": set(),  # The web tool's XML, not labelme's JSON.
+    "labelme_examples/primitives": {"labelme"},
+    "labelme_examples/bbox_detection/data_dataset_voc": {"voc"},
+    "labelme_examples/instance_segmentation/data_dataset_coco": {"coco_json"},
+    "labelstudio_yolo/test_import_yolo_data": {"yolo"},
+    "roboflow_exports/sharks-tiny-coco": {"coco_json"},
+    "roboflow_exports/sharks-tiny-yolov9": {"yolo"},
+    "roboflow_exports/sharks-tiny-createml": set(),
+    "roboflow_exports/paligemma": set(),
+    "voc_icevision/fridge": {"voc"},
+    "voc_icevision/via": set(),
+    "coco_parquet": set(),
+    "llamafactory_mllm": set(),
+    "obb_dota_mmrotate": set(),
+    "odd_images": set(),
+    "qwen_vl_finetune": set(),
+    "refcoco": set(),
+}
+
+
+@pytest.mark.parametrize(("folder", "expected"), REAL.items())
+def test_real_folders_are_taken_for_what_they_are(shared_data: Path, folder: str, expected: set[str]) -> None:
+    found = {one.name for one in formats() if one.name in OURS and one.recognise(shared_data / folder)}
+    assert found == expected
