@@ -74,6 +74,15 @@ class KeyValueCache:
         index = paddle.to_tensor((rows[:, None] * self._heads + np.arange(self._heads)).reshape(-1))
         for tensors in (self.keys, self.values):
             tensors[:] = [_C_ops.index_select(tensor, index, 0) for tensor in tensors]
+        self._narrow(_rounded(int(self.used.max())))
+
+    def _narrow(self, columns: int) -> None:
+        """Give room back that only a longer row needed, which every pass would read through for ever."""
+        if columns * 2 > self.columns:
+            return
+        index = paddle.arange(columns)
+        for tensors in (self.keys, self.values):
+            tensors[:] = [_C_ops.index_select(tensor, index, 1) for tensor in tensors]
 
     def make_room(self, counts: Ints) -> None:
         """Widen the cache until each row has room for so many more tokens."""

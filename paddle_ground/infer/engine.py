@@ -144,25 +144,39 @@ class Engine:
         Raises:
             ConfigError: `max_new_tokens` or `batch_size` is below 1.
         """
-        if max_new_tokens < 1:
-            raise ConfigError(f"max_new_tokens is {max_new_tokens}; it must be at least 1")
         if batch_size is not None and batch_size < 1:
             raise ConfigError(f"batch_size is {batch_size}; it must be at least 1")
         rows = [
-            Row(index, prompt, self.loaded.end_token_ids, max_new_tokens, sampling, constraint,
-                self.jump_forward)
-            for index, (prompt, constraint) in enumerate(
-                zip(prompts, constraints or [None] * len(prompts), strict=True)
-            )
-        ]  # fmt: skip
+            self.row(prompt, max_new_tokens=max_new_tokens, sampling=sampling, constraint=constraint)
+            for prompt, constraint in zip(prompts, constraints or [None] * len(prompts), strict=True)
+        ]
         if rows:
             from paddle_ground.backend.contiguous import inference_kernels
 
             with inference_kernels():
                 Generation(self.loaded).run(rows, batch_size or len(rows))
-        return [self._answer(row) for row in rows]
+        return [self.answer_of(row) for row in rows]
 
-    def _answer(self, row: Row) -> Answer:
+    def row(
+        self,
+        prompt: Prompt,
+        *,
+        max_new_tokens: int = DEFAULT_MAX_NEW_TOKENS,
+        sampling: Sampling = GREEDY,
+        constraint: Constraint | None = None,
+    ) -> Row:
+        """Begin an answer, for `generate` and for `paddle_ground.infer.session`.
+
+        Raises:
+            ConfigError: `max_new_tokens` is below 1.
+        """
+        if max_new_tokens < 1:
+            raise ConfigError(f"max_new_tokens is {max_new_tokens}; it must be at least 1")
+        ends = self.loaded.end_token_ids
+        return Row(prompt, ends, max_new_tokens, sampling, constraint, self.jump_forward)
+
+    def answer_of(self, row: Row) -> Answer:
+        """Give the answer of a row that ended."""
         done = row.finished()
         return Answer(
             text=self.loaded.tokenizer.decode(

@@ -52,9 +52,16 @@ class Generation:
                 self.advance()
 
     def admit(self, rows: Sequence[Row]) -> None:
-        """Read the prompts of new rows and let each write its first token."""
+        """Read the prompts of new rows and let each write its first token.
+
+        Where that fails, the rows that were running before can go on.
+        """
         start = time.perf_counter()
-        self._choose(self._prefill(rows), rows)
+        try:
+            self._choose(self._prefill(rows), rows)
+        except Exception:
+            self._decoder.cache.keep(np.arange(len(self.running)))
+            raise
         self.running += rows
         self._settle(start)
 
@@ -73,7 +80,14 @@ class Generation:
         share = (time.perf_counter() - start) / len(self.running)
         for row in self.running:
             row.seconds += share
-        going = [i for i, row in enumerate(self.running) if not row.reason]
+        self._keep([i for i, row in enumerate(self.running) if not row.reason])
+
+    def drop(self, rows: Sequence[Row]) -> None:
+        """Let running rows go before they end; others among `rows` are passed over."""
+        gone = {id(row) for row in rows}
+        self._keep([i for i, row in enumerate(self.running) if id(row) not in gone])
+
+    def _keep(self, going: list[int]) -> None:
         if len(going) < len(self.running):
             self._decoder.cache.keep(np.array(going, np.int64))
             self.running = [self.running[i] for i in going]

@@ -139,6 +139,14 @@ class AnswerConstraint:
         pairs = list(zip(token_ids, logprobs, strict=True))
         if reason != "stop" and len(self._ends) > 1:
             pairs = pairs[: self._ends[-1]] + [(token, 0.0) for token in self._grammar.close]
+        return self._without_repeats(pairs, reason)
+
+    def settled(self, token_ids: list[int], logprobs: list[float]) -> Finished:
+        """Give the whole regions, each once: what comes after the last one may still be taken back."""
+        end = self._ends[-1]
+        return self._without_repeats(list(zip(token_ids[:end], logprobs[:end], strict=True)), "")
+
+    def _without_repeats(self, pairs: list[tuple[int, float]], reason: str) -> Finished:
         for start, end in reversed(self._repeats):
             del pairs[start:end]
         return Finished(tuple(token for token, _ in pairs), tuple(logprob for _, logprob in pairs), reason)

@@ -69,3 +69,7 @@ class RepeatGuard:
     def finish(self, token_ids: list[int], logprobs: list[float], reason: str) -> Finished:
         """Leave the answer as it was written."""
         return Finished(tuple(token_ids), tuple(logprobs), reason)
+
+    def settled(self, token_ids: list[int], logprobs: list[float]) -> Finished:
+        """Give all of it."""
+        return Finished(tuple(token_ids), tuple(logprobs), "")

@@ -49,13 +49,15 @@ class Constraint(Protocol):
     def finish(self, token_ids: list[int], logprobs: list[float], reason: str) -> Finished:
         """Put an answer that ended in order."""
 
+    def settled(self, token_ids: list[int], logprobs: list[float]) -> Finished:
+        """Give the beginning of an answer under way that `finish` will leave as it is; its reason is ""."""
+
 
 @dataclass(slots=True)
 class Row:
     """One answer in the making.
 
     Attributes:
-        index: Of its prompt among those asked.
         prompt: What is asked.
         ends: Ids that end an answer.
         limit: Tokens at which it is cut off.
@@ -67,7 +69,6 @@ class Row:
         seconds: This answer's share of the time so far.
     """
 
-    index: int
     prompt: Prompt
     ends: frozenset[int]
     limit: int
@@ -115,6 +116,12 @@ class Row:
         if self.constraint:
             return self.constraint.finish(self.token_ids, self.logprobs, self.reason)
         return Finished(tuple(self.token_ids), tuple(self.logprobs), self.reason)
+
+    def settled(self) -> Finished:
+        """Give what is certain to stand at the beginning of the answer, whatever comes."""
+        if self.constraint:
+            return self.constraint.settled(self.token_ids, self.logprobs)
+        return Finished(tuple(self.token_ids), tuple(self.logprobs), "")
 
     def _append(self, token: int, logprob: float) -> None:
         self.token_ids.append(token)

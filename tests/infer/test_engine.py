@@ -113,7 +113,6 @@ def test_text_is_raw_and_figures_are_those_of_the_request(engine: Engine, pictur
     tokenizer = engine.loaded.tokenizer
     end = tokenizer.convert_tokens_to_ids("<|im_end|>")
     row = Row(
-        0,
         Prompt(np.arange(7), np.zeros((4, 1), np.float32), np.array([[1, 2, 2]]), (40, 30)),
         engine.loaded.end_token_ids,
         limit=99,
@@ -122,7 +121,7 @@ def test_text_is_raw_and_figures_are_those_of_the_request(engine: Engine, pictur
     for token in [*tokenizer("<|box_start|>(1,2),(3,4)<|box_end|>")["input_ids"], end]:
         assert not row.reason
         row.write(token, -0.25)
-    answer = engine._answer(row)
+    answer = engine.answer_of(row)
     assert answer.logprobs == (-0.25,) * len(answer.token_ids)
     assert answer.text == "<|box_start|>(1,2),(3,4)<|box_end|><|im_end|>"
     assert (answer.finish_reason, answer.size_wh, answer.prompt_tokens) == ("stop", (40, 30), 7)

@@ -43,7 +43,7 @@ def write(engine: Engine, grammar: Grammar, seed: int, limit: int, *, spread: fl
     """Let a model of random wishes, the same at every token for `spread` 0, write an answer."""
     rng = np.random.default_rng(seed)
     wish = rng.normal(size=engine.vocabulary.size).astype(np.float32)
-    row = Row(0, PROMPT, engine.loaded.end_token_ids, limit, GREEDY, grammar.start(), jump)
+    row = Row(PROMPT, engine.loaded.end_token_ids, limit, GREEDY, grammar.start(), jump)
     while not row.reason:
         # The wish depends on what was written, and not on how often the model was asked.
         noise = np.random.default_rng([seed, len(row.token_ids)]).normal(size=len(wish)) if spread else 0
@@ -97,7 +97,7 @@ def test_an_answer_that_goes_round_in_circles_is_ended_and_says_so(
 ) -> None:
     regions = [AnswerRegion("cup", (1, 2, 3, 4)), *[AnswerRegion("cup", (5, 6, 7, 8))] * (MAX_REPEATS + 3)]
     ids = engine.vocabulary.encode(render(regions, fmt))
-    row = Row(0, PROMPT, engine.loaded.end_token_ids, 999, GREEDY, make(fmt).start(), jump=False)
+    row = Row(PROMPT, engine.loaded.end_token_ids, 999, GREEDY, make(fmt).start(), jump=False)
     for token in ids:
         if not row.reason:
             row.write(token, -0.5)
