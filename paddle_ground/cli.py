@@ -23,6 +23,8 @@ from paddle_ground.data.flags import GroupedHelp
 from paddle_ground.errors import PaddleGroundError
 from paddle_ground.evaluate.command import evaluate_command
 from paddle_ground.train.plan.command import plan_command
+from paddle_ground.view.command import draw_command
+from paddle_ground.view.report.command import report_command
 
 # Flags that `predict` and `ground` share.
 MaxNewTokens = Annotated[int, typer.Option(min=1, help="Where an answer is cut off.")]
@@ -222,35 +224,8 @@ def ground(
 
 
 app.command("eval", short_help="Score predictions against the exact boxes.")(evaluate_command)
-
-
-@app.command()
-def draw(
-    predictions: Annotated[Path, typer.Argument(help="predictions.jsonl, as `predict` writes it.")],
-    samples: Annotated[Path, typer.Argument(help="The samples that were predicted, or their .truth.json.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the pictures.")] = Path(
-        "pictures"
-    ),
-    limit: Annotated[int, typer.Option(min=0, help="How many to draw; 0 for all.")] = 16,
-) -> None:
-    """Draw truth beside prediction.
-
-    A picture for each prediction, and one sheet of the first ones.
-
-    \b
-    Examples:
-      paddle-ground draw runs/demo/predictions.jsonl data/coco/val.jsonl -o runs/demo/pictures
-    """
-    from paddle_ground.view.run import draw_predictions
-
-    report = draw_predictions(predictions, _truth_of(samples), output, limit or None)
-    typer.echo(f"{len(report.pictures)} pictures in {output}; the first on one sheet: {report.contact_sheet}")
-
-
-def _truth_of(samples: Path) -> Path:
-    from paddle_ground.records import truth_path
-
-    return truth_path(samples) if samples.suffix == ".jsonl" else samples
+app.command("draw", short_help="Draw truth beside prediction.")(draw_command)
+app.command("report", short_help="Write a page about predictions.")(report_command)
 
 
 VERSIONS_SHOWN = ("paddle-ground", "paddlepaddle", "paddlepaddle-gpu", "paddleformers", "paddlefleet")

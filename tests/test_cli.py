@@ -30,6 +30,7 @@ COMMANDS = {
     "ground",
     "eval",
     "draw",
+    "report",
     "version",
 }
 
