@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from paddle_ground.backend.shapes import parameter_shapes
+from paddle_ground.backend.shapes import MODEL_TYPES, config_layout, parameter_shapes
 from paddle_ground.errors import ModelError
 
-MODEL_TYPE = "qwen3_vl"
 INDEX_FILE = "model.safetensors.index.json"
 SINGLE_FILE = "model.safetensors"
 
@@ -60,7 +59,7 @@ def inspect_checkpoint(model_dir: str | Path) -> Checkpoint:
     """Look through a model folder.
 
     Args:
-        model_dir: A Qwen3-VL checkpoint: `config.json` and safetensors.
+        model_dir: A checkpoint of a known family: `config.json` and safetensors.
 
     Raises:
         ModelError: Folder or files are missing or torn, it is another model, or weights are missing,
@@ -76,7 +75,7 @@ def inspect_checkpoint(model_dir: str | Path) -> Checkpoint:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """Read `config.json` and see that it is a Qwen3-VL's.
+    """Read `config.json` and see that it is a known family's.
 
     Raises:
         ModelError: It is missing, no JSON, or another model's.
@@ -86,11 +85,12 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise ModelError(f"{folder}: no config.json; {_what_it_may_be(folder)}")
     config = _read_json(path)
     found = config.get("model_type")
-    if found != MODEL_TYPE:
+    if found not in MODEL_TYPES:
         raise ModelError(
-            f"{path}: model_type is {found!r}, expected {MODEL_TYPE!r}; only Qwen3-VL can be loaded"
+            f"{path}: model_type is {found!r}, expected one of {', '.join(MODEL_TYPES)}; "
+            "name a model of such a family"
         )
-    for section in ("text_config", "vision_config"):
+    for section in config_layout(config).sections:
         if not isinstance(config.get(section), dict):
             raise ModelError(f"{path}: `{section}` is missing; copy the model's own config.json again")
     return config
@@ -99,7 +99,8 @@ def read_config(folder: Path) -> dict[str, Any]:
 def end_token_ids(checkpoint: Checkpoint) -> frozenset[int]:
     """Collect the ids that end an answer, from `generation_config.json` and `config.json`."""
     path = checkpoint.folder / "generation_config.json"
-    sources: list[Any] = [checkpoint.config["text_config"].get("eos_token_id")]
+    text = config_layout(checkpoint.config).text(checkpoint.config)
+    sources: list[Any] = [text.get("eos_token_id")]
     if path.is_file():
         # PaddleFormers' trainer writes only the first of several end tokens back; hence the union.
         sources.append(_read_json(path).get("eos_token_id"))

@@ -1,4 +1,4 @@
-"""Forward passes of PaddleFormers' Qwen3-VL, written for the kernels that a CPU has.
+"""Forward passes of PaddleFormers' models, written for a CPU's kernels: Qwen3-VL, and what all share.
 
 Takes: PaddleFormers' own layers, by replacing their `forward`. Gives: the same numbers
 (to float32 rounding; tests compare outputs and gradients with the stock ones), several
@@ -32,6 +32,7 @@ from paddle_ground.backend.cpu_attention import (
     text_attention_interface,
 )
 from paddle_ground.backend.positions import Grid, rope_index, vision_layout
+from paddle_ground.backend.qwen2_5_vl import kernels as qwen2_5_vl
 
 
 class RootMeanSquareNorm(paddle.autograd.PyLayer):  # type: ignore[misc, unused-ignore]
@@ -256,7 +257,7 @@ _STOCK_ATTENTION: dict[str, Any] = {}
 
 def apply() -> None:
     """Put the CPU forward passes in place of the stock ones. Calling it again changes nothing."""
-    for owner, name, mine in PATCHES:
+    for owner, name, mine in (*PATCHES, *qwen2_5_vl.PATCHES):
         stock = getattr(owner, name)
         if stock is not mine:
             setattr(owner, f"_stock_{name}", stock)
@@ -269,7 +270,7 @@ def apply() -> None:
 
 def restore() -> None:
     """Put the stock forward passes back; for tests that compare."""
-    for owner, name, mine in PATCHES:
+    for owner, name, mine in (*PATCHES, *qwen2_5_vl.PATCHES):
         if getattr(owner, name) is mine:
             setattr(owner, name, getattr(owner, f"_stock_{name}"))
     ALL_ATTENTION_FUNCTIONS._global_mapping.update(_STOCK_ATTENTION)

@@ -1,4 +1,4 @@
-"""Load a Qwen3-VL checkpoint for inference, whole or not at all.
+"""Load a checkpoint for inference, whole or not at all.
 
 Takes a model folder; gives PaddleFormers' native model in evaluation mode, with its processor
 and tokenizer. Does not know: images, prompts, answers. Nothing is written into the folder.
@@ -23,6 +23,7 @@ from paddle_ground.backend.checkpoint import (
     end_token_ids,
     inspect_checkpoint,
 )
+from paddle_ground.backend.natives import model_class
 from paddle_ground.backend.quiet import quiet
 from paddle_ground.errors import ModelError
 
@@ -34,7 +35,7 @@ class LoadedModel:
     """A model that is ready to answer.
 
     Attributes:
-        model: PaddleFormers' native Qwen3-VL, in evaluation mode.
+        model: PaddleFormers' native model of the family, in evaluation mode.
         processor: PaddleFormers' processor of the folder: images to patches.
         tokenizer: The processor's tokenizer.
         config: PaddleFormers' configuration of the model.
@@ -51,7 +52,7 @@ class LoadedModel:
 
 
 def load_model(model_dir: str | Path, *, dtype: str = "float32") -> LoadedModel:
-    """Load a checkpoint: a published Qwen3-VL, one that PaddleFormers trained, or a small one of ours.
+    """Load a checkpoint: a published one, one that PaddleFormers trained, or a small one of ours.
 
     Args:
         model_dir: Folder with `config.json`, safetensors, tokenizer and processor files.
@@ -80,7 +81,7 @@ def model_in_training(model: Any, processor: Any) -> LoadedModel:
     """Present a trainer's model as a loaded one.
 
     Args:
-        model: The trainer's: the native Qwen3-VL, or its LoRA form.
+        model: The trainer's: the family's native model, or its LoRA form.
         processor: The trainer's; it is copied, since inference sets its own pixel limits on it.
     """
     inner = model.model if hasattr(model, "lora_config") else model
@@ -134,10 +135,8 @@ def _load_processor(folder: Path) -> Any:
 
 
 def _load_weights(checkpoint: Checkpoint, dtype: str) -> Any:
-    from paddleformers.transformers.qwen3_vl.modeling import Qwen3VLForConditionalGenerationDeprecated
-
     with _view_of(checkpoint) as view:
-        model = Qwen3VLForConditionalGenerationDeprecated.from_pretrained(
+        model = model_class(checkpoint.config["model_type"]).from_pretrained(
             str(view), convert_from_hf=True, load_checkpoint_format="flex_checkpoint", dtype=dtype
         )
     # Read at each forward pass. With "eager", the default, PaddleFormers would ask for dense masks.

@@ -1,23 +1,65 @@
-"""The parameters of a Qwen3-VL: every name and shape, from its config alone.
+"""What `config.json` tells of a model: its settings by part, and every parameter's name and shape.
 
 Takes the contents of `config.json`; gives Hugging Face's names with torch's shapes. No weights, no Paddle.
+The families keep their settings in different places; the table at the end says where.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from paddle_ground.backend.qwen2_5_vl import shapes as qwen2_5_vl
 
-def parameter_shapes(config: dict[str, Any]) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Yield every parameter's Hugging Face name and shape for a Qwen3-VL config.
+Settings = Mapping[str, Any]
+Shapes = Iterator[tuple[str, tuple[int, ...]]]
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigLayout:
+    """Where a family's `config.json` says what.
+
+    Attributes:
+        sections: What can't be missing.
+        text: Gives the language model's settings.
+        vision: Gives the vision tower's, whole.
+        tied: Whether the output layer is the embedding table again.
+        parameters: Yields every name and shape.
+    """
+
+    sections: tuple[str, ...]
+    text: Callable[[Settings], Settings]
+    vision: Callable[[Settings], Settings]
+    tied: Callable[[Settings], bool]
+    parameters: Callable[[Settings], Shapes]
+
+
+def config_layout(config: Settings) -> ConfigLayout:
+    """Give the layout of a config; Qwen3-VL's where it names no `model_type`.
+
+    Raises:
+        KeyError: The `model_type` is of no family here.
+    """
+    return _LAYOUTS[config.get("model_type", "qwen3_vl")]
+
+
+def parameter_shapes(config: Settings) -> Shapes:
+    """Yield every parameter's Hugging Face name and shape.
 
     Args:
         config: The contents of `config.json`.
 
     Yields:
         Name and shape, in the file's order. Linear weights are (out, in), as torch keeps them.
+
+    Raises:
+        KeyError: A setting is missing, or the `model_type` is of no family here.
     """
+    return config_layout(config).parameters(config)
+
+
+def _qwen3_vl(config: Settings) -> Shapes:
     yield from _vision_shapes(config["vision_config"])
     text = config["text_config"]
     hidden, head = text["hidden_size"], text["head_dim"]
@@ -42,7 +84,7 @@ def parameter_shapes(config: dict[str, Any]) -> Iterator[tuple[str, tuple[int, .
         yield "lm_head.weight", (text["vocab_size"], hidden)
 
 
-def _vision_shapes(vision: dict[str, Any]) -> Iterator[tuple[str, tuple[int, ...]]]:
+def _vision_shapes(vision: Settings) -> Shapes:
     hidden, wide = vision["hidden_size"], vision["intermediate_size"]
     merged = hidden * vision["spatial_merge_size"] ** 2
     patch = (vision["in_channels"], vision["temporal_patch_size"], vision["patch_size"], vision["patch_size"])
@@ -67,6 +109,25 @@ def _vision_shapes(vision: dict[str, Any]) -> Iterator[tuple[str, tuple[int, ...
         yield from _affine(f"{name}.linear_fc2", (vision["out_hidden_size"], merged))
 
 
-def _affine(name: str, weight: tuple[int, ...]) -> Iterator[tuple[str, tuple[int, ...]]]:
+def _affine(name: str, weight: tuple[int, ...]) -> Shapes:
     yield f"{name}.weight", weight
     yield f"{name}.bias", (weight[0],)
+
+
+_LAYOUTS = {
+    "qwen3_vl": ConfigLayout(
+        sections=("text_config", "vision_config"),
+        text=lambda config: config["text_config"],
+        vision=lambda config: config["vision_config"],
+        tied=lambda config: bool(config.get("tie_word_embeddings", False)),
+        parameters=_qwen3_vl,
+    ),
+    "qwen2_5_vl": ConfigLayout(
+        sections=("vision_config",),
+        text=qwen2_5_vl.text_section,
+        vision=qwen2_5_vl.vision_section,
+        tied=qwen2_5_vl.is_tied,
+        parameters=qwen2_5_vl.parameter_shapes,
+    ),
+}
+MODEL_TYPES = tuple(_LAYOUTS)

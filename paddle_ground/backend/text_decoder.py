@@ -1,9 +1,11 @@
-"""Read further tokens with a Qwen3-VL's language model: one function over the layers, keys and values kept.
+"""Read further tokens with a model's language part: one function over the layers, keys and values kept.
 
 Takes PaddleFormers' native model and, row by row, the tokens that follow what the row has read; gives
 the hidden state after each row's last token. The weights are the model's own, not copies. Rows may
 come, go, and read different numbers of tokens in one pass. Does not know: images (PaddleFormers'
-forward pass reads prompts; `KeyValueCache.add` takes over what it kept), sampling, grammar.
+forward pass reads prompts; `KeyValueCache.add` takes over what it kept), sampling, grammar. Families
+differ in a layer's parts only, and `_Layer` takes each part as it finds it: biases, or norms of the heads.
+Text after an image counts on alike on all three axes, so how a family mixes them makes no difference here.
 
 The kernels are called through `paddle._C_ops`, below the Python wrappers, which cost as much as the
 arithmetic at a few rows a pass. Tests hold it against PaddleFormers' own generation.
@@ -52,7 +54,7 @@ class TextDecoder:
     """Runs a model's decoder layers over new tokens.
 
     Args:
-        model: PaddleFormers' native Qwen3-VL, in evaluation mode; whole, or this process's share of a
+        model: PaddleFormers' native model, in evaluation mode; whole, or this process's share of a
             tensor-parallel one, of which every process then reads the same tokens in step.
 
     Attributes:
@@ -148,7 +150,7 @@ class TextDecoder:
         # Each key head's row of the fused projection holds its queries, its key and its value.
         mixed = _C_ops.reshape(layer.mixed(normal), [-1, heads, groups + 2, width])
         pointed, value = _C_ops.split(mixed, [groups + 1, 1], 2)
-        pointed = _rms_norm(pointed, layer.head_norms, layer.epsilon)
+        pointed = layer.norm_heads(pointed)
         turned = _C_ops.matmul(pointed, self._half_turn, False, False)
         pointed = _C_ops.add(_C_ops.multiply(pointed, shared.cos), _C_ops.multiply(turned, shared.sin))
         query, key = _C_ops.split(pointed, [groups, 1], 2)
@@ -197,8 +199,7 @@ class _Layer:
             layer.post_attention_layernorm.weight,
         )
         self.epsilon = float(layer.input_layernorm.variance_epsilon)
-        query, key = attention.q_norm.weight, attention.k_norm.weight
-        self.head_norms = paddle.stack([*[query] * int(attention.num_key_value_groups), key])
+        self.norm_heads = _head_norm(attention)
         self.mixed, self.output = _linear(attention.qkv_proj), _linear(attention.o_proj)
         self.gate_up, self.down = _linear(getattr(mlp, mlp.gate_up_proj_name)), _linear(mlp.down_proj)
 
@@ -211,12 +212,24 @@ def _embedding(layer: Any) -> Any:
     return lambda tokens: _C_ops.gather(weight, tokens, 0)
 
 
+def _head_norm(attention: Any) -> Any:
+    """Give what queries and keys, (tokens, key heads, groups + 1, width), are normed with, if they are."""
+    if not hasattr(attention, "q_norm"):
+        return lambda pointed: pointed
+    query, key = attention.q_norm.weight, attention.k_norm.weight
+    weight = paddle.stack([*[query] * int(attention.num_key_value_groups), key])
+    epsilon = float(attention.q_norm.variance_epsilon)
+    return lambda pointed: _rms_norm(pointed, weight, epsilon)
+
+
 def _linear(layer: Any) -> Any:
-    """Give a plain projection as one kernel call; others (an adapter, say, or a split one) as they are."""
-    if type(layer) is not paddle.nn.Linear or layer.bias is not None:
+    """Give a plain projection as kernel calls; others (an adapter, say, or a split one) as they are."""
+    if type(layer) is not paddle.nn.Linear:
         return layer
-    weight = layer.weight
-    return lambda x: _C_ops.matmul(x, weight, False, False)
+    weight, bias = layer.weight, layer.bias
+    if bias is None:
+        return lambda x: _C_ops.matmul(x, weight, False, False)
+    return lambda x: _C_ops.add(_C_ops.matmul(x, weight, False, False), bias)
 
 
 def _rms_norm(x: Any, weight: Any, epsilon: float) -> Any:

@@ -19,23 +19,28 @@ import pytest
 from safetensors.numpy import load_file
 
 sys.path.insert(0, str(Path(__file__).parent))
-from golden_inputs import GRIDS_THW, NEW_TOKENS, build_golden_model, golden_patches, golden_texts
+from golden_inputs import GOLDENS, NEW_TOKENS, Golden
 
 from paddle_ground.backend.loading import LoadedModel, load_model
 from paddle_ground.files import sha256_file
 
-GOLDEN = Path(__file__).resolve().parents[1] / "assets" / "hf_golden.npz"
+ASSETS = Path(__file__).resolve().parents[1] / "assets"
+
+
+@pytest.fixture(scope="module", params=sorted(GOLDENS))
+def case(request: pytest.FixtureRequest) -> Golden:
+    return GOLDENS[request.param]
 
 
 @pytest.fixture(scope="module")
-def golden() -> dict[str, Any]:
-    with np.load(GOLDEN, allow_pickle=False) as stored:
+def golden(case: Golden) -> dict[str, Any]:
+    with np.load(ASSETS / case.asset, allow_pickle=False) as stored:
         return dict(stored)
 
 
 @pytest.fixture(scope="module")
-def golden_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_golden_model(tmp_path_factory.mktemp("golden") / "model")
+def golden_dir(case: Golden, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return case.build_model(tmp_path_factory.mktemp("golden") / "model")
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +55,8 @@ def stock_kernels(loaded: LoadedModel) -> Iterator[None]:
 
     configs = (loaded.config, loaded.config.text_config, loaded.config.vision_config)
     cpu_kernels.restore()
-    loaded.config.text_config.fuse_rms_norm = False
     for config in configs:
+        config.fuse_rms_norm = False
         config._attn_implementation = "eager"
     try:
         yield
@@ -61,7 +66,7 @@ def stock_kernels(loaded: LoadedModel) -> Iterator[None]:
         cpu_kernels.apply()
 
 
-def logits_of(loaded: LoadedModel, golden: dict[str, Any]) -> np.ndarray[Any, Any]:
+def logits_of(loaded: LoadedModel, case: Golden, golden: dict[str, Any]) -> np.ndarray[Any, Any]:
     import paddle
 
     with paddle.no_grad():
@@ -69,24 +74,26 @@ def logits_of(loaded: LoadedModel, golden: dict[str, Any]) -> np.ndarray[Any, An
         out = loaded.model(
             input_ids=paddle.to_tensor(golden["token_ids"]),
             attention_mask=paddle.to_tensor(golden["mask"]),
-            pixel_values=paddle.to_tensor(golden_patches()),
-            image_grid_thw=paddle.to_tensor(GRIDS_THW),
+            pixel_values=paddle.to_tensor(case.patches()),
+            image_grid_thw=paddle.to_tensor(case.grids_thw),
         )
     return np.asarray(out.logits.numpy())
 
 
-def test_golden_and_model_belong_together(golden: dict[str, Any], golden_dir: Path) -> None:
+def test_golden_and_model_belong_together(case: Golden, golden: dict[str, Any], golden_dir: Path) -> None:
     assert sha256_file(golden_dir / "model.safetensors") == str(golden["weights_sha256"])
-    assert GOLDEN.stat().st_size < 300_000
+    assert (ASSETS / case.asset).stat().st_size < 300_000
 
 
 @pytest.mark.parametrize("kernels", ["stock", "ours"])
-def test_logits_are_those_of_torch(loaded: LoadedModel, golden: dict[str, Any], kernels: str) -> None:
+def test_logits_are_those_of_torch(
+    loaded: LoadedModel, case: Golden, golden: dict[str, Any], kernels: str
+) -> None:
     if kernels == "stock":
         with stock_kernels(loaded):
-            logits = logits_of(loaded, golden)
+            logits = logits_of(loaded, case, golden)
     else:
-        logits = logits_of(loaded, golden)
+        logits = logits_of(loaded, case, golden)
     # What stands at padding is nobody's business; frameworks fill it differently.
     real = golden["mask"].astype(bool)
     found, expected = logits[real], golden["logits"][real]
@@ -94,16 +101,15 @@ def test_logits_are_those_of_torch(loaded: LoadedModel, golden: dict[str, Any], 
     np.testing.assert_array_equal(found.argmax(-1), expected.argmax(-1))
 
 
-def test_greedy_answers_are_those_of_torch(loaded: LoadedModel, golden: dict[str, Any]) -> None:
+def test_greedy_answers_are_those_of_torch(loaded: LoadedModel, case: Golden, golden: dict[str, Any]) -> None:
     from paddle_ground.infer.engine import Engine
     from paddle_ground.infer.preprocess import Prompt
 
-    counts = [frames * rows * columns for frames, rows, columns in GRIDS_THW]
-    patches = np.split(golden_patches(), np.cumsum(counts)[:-1])
+    patches = np.split(case.patches(), np.cumsum(case.counts)[:-1])
     prompts = [
         Prompt(ids[mask == 1], patch, np.array([grid]), (1, 1))
         for ids, mask, patch, grid in zip(
-            golden["token_ids"], golden["mask"], patches, GRIDS_THW, strict=True
+            golden["token_ids"], golden["mask"], patches, case.grids_thw, strict=True
         )
     ]
     answers = Engine(loaded).generate(prompts, max_new_tokens=NEW_TOKENS)
@@ -119,11 +125,12 @@ TEXTS = [
     "</think>x<|im_end|>\n",
     '```json\n[\n\t{"bbox_2d": [12, 345, 678, 90], "label": "红色 圆形"}\n]\n```',
     " don't  stop\u00e9 \u0065\u0301 🙂\n\n x",
-    *golden_texts(),
 ]
 
 
-def test_tokens_are_those_of_transformers(loaded: LoadedModel, golden_dir: Path, tmp_path: Path) -> None:
+def test_tokens_are_those_of_transformers(
+    loaded: LoadedModel, case: Golden, golden_dir: Path, tmp_path: Path
+) -> None:
     # Another process: PaddleFormers changes transformers' classes where it is imported.
     texts = tmp_path / "texts.json"
     script = (
@@ -132,16 +139,17 @@ def test_tokens_are_those_of_transformers(loaded: LoadedModel, golden_dir: Path,
         "texts = json.load(open(sys.argv[2], encoding='utf-8'))\n"
         "print(json.dumps([tokenizer(t)['input_ids'] for t in texts]))\n"
     )
-    texts.write_text(json.dumps(TEXTS), encoding="utf-8")
+    all_texts = [*TEXTS, *case.texts()]
+    texts.write_text(json.dumps(all_texts), encoding="utf-8")
     run = subprocess.run(
         [sys.executable, "-c", script, str(golden_dir), str(texts)],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     expected = json.loads(run.stdout.splitlines()[-1])
-    found = [list(loaded.tokenizer(text)["input_ids"]) for text in TEXTS]
+    found = [list(loaded.tokenizer(text)["input_ids"]) for text in all_texts]
     assert found == expected
     # And back, normalised as Qwen's tokenizer does (NFC).
-    for text, ids in zip(TEXTS, found, strict=True):
+    for text, ids in zip(all_texts, found, strict=True):
         assert loaded.tokenizer.decode(ids, skip_special_tokens=False) == unicodedata.normalize("NFC", text)
 
 

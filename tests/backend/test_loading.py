@@ -161,8 +161,8 @@ SPOILED: dict[str, tuple[Callable[[Path], Any], str]] = {
         r"config\.json: cannot be read as JSON",
     ),
     "another model": (
-        lambda f: edit_json(f / "config.json", model_type="qwen2_5_vl"),
-        "model_type is 'qwen2_5_vl', expected 'qwen3_vl'",
+        lambda f: edit_json(f / "config.json", model_type="llava"),
+        "model_type is 'llava', expected one of qwen3_vl, qwen2_5_vl",
     ),
     "no text section": (lambda f: edit_json(f / "config.json", text_config=None), "`text_config` is missing"),
     "a shape is missing": (lambda f: edit_json(f / "config.json", vision_config={}), "a shape is missing"),
