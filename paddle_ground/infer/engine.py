@@ -14,6 +14,7 @@ from typing import Any
 from paddle_ground.answers import answer_format
 from paddle_ground.boxes import RELATIVE_1000, CoordinateSpace, coordinate_space
 from paddle_ground.errors import ConfigError, ModelError
+from paddle_ground.families import family
 from paddle_ground.infer.generation import Generation
 from paddle_ground.infer.grammar import Grammar
 from paddle_ground.infer.model_folder import grounding_of, pixel_limits
@@ -45,14 +46,15 @@ class Engine:
         self.grounding = grounding
         self._grammars: dict[tuple[str, ...] | None, Grammar] = {}
         self.vocabulary = Vocabulary(loaded.tokenizer)
-        self._preprocessor = Preprocessor(loaded.processor, pixel_limits(grounding))
+        template = family(loaded.config.model_type).template
+        self._preprocessor = Preprocessor(loaded.processor, pixel_limits(grounding), template)
 
     @classmethod
     def load(cls, model_dir: str | Path, *, dtype: str = "float32") -> Engine:
         """Load a model folder.
 
         Args:
-            model_dir: A Qwen3-VL checkpoint. Its `grounding.json` says how it must be asked; where it
+            model_dir: A checkpoint of a known family. Its `grounding.json` says how it must be asked; where it
                 has none, the model family's defaults are taken and a warning says so.
             dtype: "float32", "bfloat16" or "float16"; a CPU has kernels for float32 only.
 

@@ -19,9 +19,6 @@ from paddle_ground.errors import RecordError
 from paddle_ground.infer.request import Request, open_image
 from paddle_ground.records.samples import IMAGE_MARK
 
-TEMPLATE = "qwen3_vl_nothink"
-"""PaddleFormers' chat template for Instruct models; `qwen3_vl` would open an empty think block."""
-
 
 @dataclass(frozen=True, slots=True)
 class PixelLimits:
@@ -72,15 +69,16 @@ class Preprocessor:
         processor: PaddleFormers' processor of the model, for this preprocessor alone: the limits are
             set on it, where PaddleFormers' training code looks for them.
         limits: Areas between which images are brought first, as in training.
+        template: PaddleFormers' chat template, the family's for models that answer at once.
     """
 
-    def __init__(self, processor: Any, limits: PixelLimits) -> None:
+    def __init__(self, processor: Any, limits: PixelLimits, template: str) -> None:
         from paddleformers.datasets.template.template import TEMPLATES
 
         processor.image_min_pixels = limits.min_pixels
         processor.image_max_pixels = limits.max_pixels
         self._processor = processor
-        self._template = TEMPLATES[TEMPLATE]
+        self._template = TEMPLATES[template]
         self._plugin = copy.copy(self._template.mm_plugin)
         # Training hands over paths; here pictures are open already, and bad ones were refused.
         self._plugin._img_download = lambda image: image
