@@ -30,6 +30,7 @@ class Family:
         merge: Patches a side of one visual token.
         min_pixels: Area below which the published processor enlarges an image.
         max_pixels: Area above which it shrinks one.
+        in_paddlefleet: Whether PaddleFormers has a second implementation of it, on paddlefleet.
     """
 
     model_type: str
@@ -42,6 +43,7 @@ class Family:
     merge: int
     min_pixels: int
     max_pixels: int
+    in_paddlefleet: bool
 
     @property
     def factor(self) -> int:
@@ -65,6 +67,7 @@ QWEN3_VL = Family(
     merge=2,
     min_pixels=65_536,
     max_pixels=16_777_216,
+    in_paddlefleet=True,
 )
 QWEN2_5_VL = Family(
     model_type="qwen2_5_vl",
@@ -77,6 +80,7 @@ QWEN2_5_VL = Family(
     merge=2,
     min_pixels=3_136,
     max_pixels=12_845_056,
+    in_paddlefleet=False,
 )
 FAMILIES: dict[str, Family] = {family.model_type: family for family in (QWEN3_VL, QWEN2_5_VL)}
 DEFAULT = QWEN3_VL

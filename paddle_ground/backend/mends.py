@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from paddle_ground.backend import natives
 from paddle_ground.backend.settings import GroundingSettings
 from paddle_ground.records import GroundingConfig, SamplesMeta
 
@@ -65,12 +66,11 @@ def apply_image_limits(settings: GroundingSettings) -> None:
     Symptom: the multimodal plugin shrinks every image to 768 x 768 pixels of area whatever the
     processor says, because it reads `processor.image_max_pixels`, which no processor defines.
     """
-    from paddleformers.transformers.qwen3_vl.processor import Qwen3VLProcessor
-
-    if settings.image_max_pixels is not None:
-        Qwen3VLProcessor.image_max_pixels = settings.image_max_pixels
-    if settings.image_min_pixels is not None:
-        Qwen3VLProcessor.image_min_pixels = settings.image_min_pixels
+    for processor in natives.processor_classes():
+        if settings.image_max_pixels is not None:
+            processor.image_max_pixels = settings.image_max_pixels
+        if settings.image_min_pixels is not None:
+            processor.image_min_pixels = settings.image_min_pixels
 
 
 def write_grounding_beside_checkpoints(settings: GroundingSettings, args: Mapping[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 Takes: the process that `paddleformers-cli train` started, before it parses its YAML.
 Gives: the `grounding:` section of the YAML read and taken out, the implementation of
-Qwen3-VL chosen and said, and what this machine lacks mended. Knows no data and no metric.
+the model chosen and said, and what this machine lacks mended. Knows no data and no metric.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 from paddle_ground.backend.settings import GroundingSettings
 from paddle_ground.errors import ConfigError
+from paddle_ground.families import DEFAULT, Family, family_of
 
 
 def register() -> None:
@@ -46,18 +47,22 @@ def prepare_process(args: dict[str, Any]) -> None:
 
     settings = GroundingSettings.from_mapping(args.pop("grounding", None) or {})
     on_cpu = args.get("device") == "cpu"
-    implementation, why = choose_implementation(settings.implementation, args, paddlefleet_installed())
-    logger.info(f"paddle_ground: Qwen3-VL implementation: {implementation} ({why})")
+    family = family_of(str(args.get("model_name_or_path") or "")) or DEFAULT
+    implementation, why = choose_implementation(
+        settings.implementation, args, paddlefleet_installed(), family
+    )
+    logger.info(f"paddle_ground: {family.title} implementation: {implementation} ({why})")
     if settings.evaluate_every and implementation != "native":
         raise ConfigError(
             "grounding.evaluate_every answers with the native model only; "
             "set grounding.implementation: native, or leave the key out"
         )
 
-    from paddle_ground.backend import mends, recompute, tensor_parallel, trained_text
+    from paddle_ground.backend import mends, natives, recompute, tensor_parallel, trained_text
 
     if implementation == "native":
         mends.use_native_qwen3_vl()
+        natives.mend(family.model_type)
     mends.define_absent_fleet_names()
     mends.init_fleet_once()
     recompute.accept_row_indices_in_vision_recompute()
@@ -76,13 +81,16 @@ def prepare_process(args: dict[str, Any]) -> None:
     mends.write_grounding_beside_checkpoints(settings, args)
 
 
-def choose_implementation(wanted: str, args: Mapping[str, Any], has_paddlefleet: bool) -> tuple[str, str]:
+def choose_implementation(
+    wanted: str, args: Mapping[str, Any], has_paddlefleet: bool, family: Family = DEFAULT
+) -> tuple[str, str]:
     """Choose between our native route and PaddleFormers' paddlefleet one.
 
     Args:
         wanted: `auto`, `native` or `upstream`, from the YAML or PADDLE_GROUND_IMPLEMENTATION.
         args: The YAML.
         has_paddlefleet: Whether paddlefleet can be imported.
+        family: Of the model.
 
     Returns:
         `native` or `upstream`, and the reason in words.
@@ -90,6 +98,8 @@ def choose_implementation(wanted: str, args: Mapping[str, Any], has_paddlefleet:
     Raises:
         ConfigError: `upstream` is wanted and paddlefleet is absent.
     """
+    if not family.in_paddlefleet:
+        return "native", f"PaddleFormers has no other of {family.title}"
     wanted = os.environ.get("PADDLE_GROUND_IMPLEMENTATION", wanted)
     if wanted == "native":
         return "native", "asked for"

@@ -11,6 +11,7 @@ import pytest
 from paddle_ground.backend.register import choose_implementation
 from paddle_ground.backend.settings import GroundingSettings
 from paddle_ground.errors import ConfigError
+from paddle_ground.families import QWEN2_5_VL
 
 
 @pytest.mark.parametrize(
@@ -38,6 +39,13 @@ def test_upstream_without_paddlefleet_names_the_way_out() -> None:
 def test_the_environment_overrides_the_yaml(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PADDLE_GROUND_IMPLEMENTATION", "native")
     assert choose_implementation("auto", {}, True)[0] == "native"
+
+
+@pytest.mark.parametrize("wanted", ["auto", "upstream", "native"])
+def test_a_family_that_paddlefleet_does_not_have_is_native(wanted: str) -> None:
+    implementation, why = choose_implementation(wanted, {}, True, QWEN2_5_VL)
+    assert implementation == "native"
+    assert why == "PaddleFormers has no other of Qwen2.5-VL"
 
 
 def test_settings_report_every_problem_at_once() -> None:
