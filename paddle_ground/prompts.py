@@ -14,7 +14,7 @@ from typing import Literal
 from paddle_ground.answers import AnswerFormat, reserved_mark
 from paddle_ground.errors import ConfigError
 
-__all__ = ["DETECT_ALL", "Language", "detect_classes", "query_prompt", "refer"]
+__all__ = ["DETECT_ALL", "Language", "check_given", "detect_classes", "query_prompt", "refer"]
 
 Language = Literal["en", "zh"]
 
@@ -118,3 +118,18 @@ def _language(lang: str) -> str:
     if lang not in ("en", "zh"):
         raise ConfigError(f"unknown language {lang!r}; known: en, zh")
     return lang
+
+
+def check_given(prompt: str) -> None:
+    """Refuse a prompt that a user gave and no file can hold.
+
+    Raises:
+        ConfigError: It is blank, or not all of it is text: a shell hands other encodings on as they are.
+    """
+    if not prompt.strip():
+        raise ConfigError("the prompt is blank; say what to look for, or leave it out")
+    try:
+        prompt.encode()
+    except UnicodeEncodeError as error:
+        place = f"character {error.start + 1}"
+        raise ConfigError(f"the prompt is not UTF-8 text ({place}); write it in UTF-8") from error

@@ -86,8 +86,8 @@ def weigh_layout(boxes: FloatArray, sizes_wh: FloatArray, areas_px: FloatArray) 
     finite = np.isfinite(boxes).all(axis=1)
     boxes, sizes_wh, areas_px = boxes[finite], sizes_wh[finite], areas_px[finite]
     first, second = boxes[:, :2], boxes[:, 2:]
-    # A comparison with NaN is False: what is unknown contradicts nothing.
-    with np.errstate(invalid="ignore"):
+    # A comparison with NaN is False: what is unknown contradicts nothing. Infinite areas do as they should.
+    with np.errstate(invalid="ignore", over="ignore"):
         too_small = areas_px > 1.02 * np.prod(np.clip(second - first, 0, None), axis=1) + _SLACK_PX
         not_xyxy = (second < first).any(axis=1) | (second > sizes_wh + _SLACK_PX).any(axis=1) | too_small
         not_xywh = (second < 0).any(axis=1) | (first + second > sizes_wh + _SLACK_PX).any(axis=1)

@@ -23,6 +23,7 @@ from paddle_ground.data.recognise import AUTO, find_format
 from paddle_ground.data.relabel import EVERY_CLASS, ClassChoice
 from paddle_ground.data.sampling import draw_splits
 from paddle_ground.errors import ConfigError
+from paddle_ground.prompts import check_given
 
 if TYPE_CHECKING:
     from paddle_ground.data.augment.stage import AugmentOptions
@@ -193,6 +194,8 @@ def check_options(options: PrepareOptions) -> None:
         raise ConfigError(
             f"a prompt is given, but task {options.task!r} makes its own from names or phrases; leave it out"
         )
+    if options.prompt is not None:
+        check_given(options.prompt)
     answer_format(options.answer_format)
     coordinate_space(options.coordinate_space)
     if options.source_format != AUTO:

@@ -179,8 +179,6 @@ def _row_options(options: PrepareOptions, class_names: tuple[str, ...]) -> RowOp
     prompt = options.prompt
     if prompt is None:
         prompt = DETECT_ALL if fmt is AnswerFormat.TOKENS else detect_classes(class_names, fmt)
-    if not prompt.strip():
-        raise ConfigError("the prompt is blank; say what to look for, or leave it out")
     for mark in (IMAGE_MARK, REF_MARK, BOX_MARK):
         if mark in prompt:
             raise ConfigError(f"the prompt holds {mark}; leave it out, the image is put before the prompt")

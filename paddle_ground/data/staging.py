@@ -139,6 +139,29 @@ def _publish(root: Path) -> None:
         raise unwritable(root, error) from error
 
 
+def withdraw(root: Path) -> bool:
+    """Remove a published result that is no longer right; its samples first, so that nothing looks finished.
+
+    Args:
+        root: The output folder, locked by `lock_output`, which holds nothing foreign (see `refuse_foreign`).
+
+    Returns:
+        Whether there was one.
+
+    Raises:
+        DataError: A file can't be removed.
+    """
+    there = [root / name for name in reversed(FILE_NAMES) if (root / name).exists()]
+    try:
+        for path in there:
+            path.unlink()
+        if (root / IMAGES).is_dir():
+            shutil.rmtree(root / IMAGES)
+    except OSError as error:
+        raise unwritable(root, error) from error
+    return bool(there)
+
+
 def refuse_foreign(root: Path) -> None:
     """Refuse a folder whose images/ or samples no run of ours wrote, since publishing replaces them.
 

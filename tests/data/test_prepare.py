@@ -333,6 +333,7 @@ def test_an_unknown_category_is_found_before_anything_is_written(tmp_path, one_s
         ({"answer_format": "yaml"}, "unknown answer format 'yaml'"),
         ({"coordinate_space": "pixels"}, "unknown coordinate space 'pixels'"),
         ({"prompt": " "}, "the prompt is blank"),
+        ({"prompt": "caf\udce9"}, r"the prompt is not UTF-8 text \(character 4\)"),
         ({"prompt": "<image>find"}, "the prompt holds <image>"),
         ({"source": Path("nowhere")}, "nowhere: no such folder"),
         ({"classes": Path("nowhere.txt")}, "nowhere.txt: cannot read the class names"),

@@ -64,6 +64,55 @@ def _empty(root: Path) -> Path:
     return root / "empty"
 
 
+def test_a_folder_of_data_sets_of_other_formats_is_not_taken_for_one(tmp_path):
+    def anywhere(path: Path) -> str | None:
+        return "label files" if any(path.rglob("*.txt")) else None
+
+    known = (KNOWN[0], Format("yolo", "YOLO", anywhere, KNOWN[1].open))
+    for name, file in (("mine", "a.txt"), ("theirs", "a.xml"), ("pictures", "a.jpg"), (".git", "b.xml")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / file).touch()
+    message = (
+        r"several data sets in it: mine \(yolo\), theirs \(voc\); give one of these folders, or --from yolo"
+    )
+    with pytest.raises(DataError, match=message):
+        recognise(tmp_path, known=known)
+    assert recognise(tmp_path / "mine", known=known).format.name == "yolo"
+    assert recognise(tmp_path, "yolo", known).reason == "as told"
+    (tmp_path / "theirs" / "a.txt").touch()  # Then both are there, and one format is in all of it.
+    assert recognise(tmp_path, known=known).format.name == "yolo"
+
+
+def test_folders_in_a_folder_that_nobody_knows_are_named(tmp_path):
+    for name in "abcdef":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.xml").touch()
+    message = r"in it are data sets: a \(voc\), b \(voc\), c \(voc\), d \(voc\) and 2 more; give one"
+    with pytest.raises(DataError, match=message):
+        recognise(tmp_path, known=KNOWN)
+
+
+def test_real_folders_of_several_data_sets_are_named(shared_data):
+    with pytest.raises(DataError, match=r"chess \(voc\), sharks-tiny-coco \(coco_json\), sharks-tiny-yolov9"):
+        recognise(shared_data / "roboflow_exports")
+
+
+@pytest.mark.parametrize("told", ["auto", "swift", "odvg", "llamafactory"])
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("train.jsonl", '{"messages": [}\n', r"train\.jsonl:1: not valid JSON"),
+        ("train.jsonl", '\n\n{"messages": [}\n', r"train\.jsonl:3: not valid JSON"),
+        ("rows.json", '[\n{"image": "a.jpg", "conversations": ]\n}]', r"rows\.json:2: not valid JSON"),
+    ],
+)
+def test_a_file_that_breaks_at_once_is_named_with_its_line(tmp_path, told, name, text, message):
+    (tmp_path / name).write_text(text)
+    (tmp_path / "config.json").write_text('{\n "is": "no rows"\n}')
+    with pytest.raises(DataError, match=message):
+        prepare(PrepareOptions(tmp_path / "out", source=tmp_path, source_format=told))
+
+
 def test_a_name_that_nobody_has_is_told_the_nearest():
     with pytest.raises(ConfigError, match="unknown format 'yollo'; did you mean 'yolo'"):
         find_format("yollo", KNOWN)

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 from paddle_ground.answers import AnswerFormat
 from paddle_ground.data.distill.agreement import AgreementOptions
 from paddle_ground.errors import ConfigError
-from paddle_ground.prompts import detect_classes, refer
+from paddle_ground.prompts import check_given, detect_classes, refer
 
 DEFAULT_KEY = "OPENAI_API_KEY"
 TeacherSpace = Literal["relative_1000", "absolute"]
@@ -149,8 +149,7 @@ def questions_of(
     if sum((bool(class_names), bool(phrases), prompt is not None)) != 1:
         raise ConfigError("give one of --classes, --classes-file, --phrases and --prompt")
     if prompt is not None:
-        if not prompt.strip():
-            raise ConfigError("the prompt is blank; say what to look for")
+        check_given(prompt)
         return (TeacherQuestion(prompt),)
     if class_names:
         return (TeacherQuestion(detect_classes(class_names, AnswerFormat.JSON)),)

@@ -24,7 +24,7 @@ from paddle_ground.data.distill.source import open_labels
 from paddle_ground.data.distill.wording import suspect_space
 from paddle_ground.data.options import PrepareOptions, check_options
 from paddle_ground.data.prepare import OpenedSource, PrepareReport, prepare
-from paddle_ground.data.staging import lock_output, refuse_foreign
+from paddle_ground.data.staging import lock_output, refuse_foreign, withdraw
 from paddle_ground.errors import ConfigError, DataError
 
 FOLDER = "distill"
@@ -100,12 +100,16 @@ def distill(
             tally = write_labels(
                 folder, files, answers, options.asking, options.agreement, options.endpoint.model
             )
-    if tally.counts["left_out_images"] == tally.counts["images"]:
+        is_empty = tally.counts["left_out_images"] == tally.counts["images"]
+        # Samples of other thresholds beside these labels would look like what came of them.
+        was_there = is_empty and withdraw(output_dir)
+    if is_empty:
         hints = suspect_space(tally, options.asking.space) or [
             "look into answers.jsonl, or lower --min-agreement, --votes or --iou"
         ]
         raise DataError(
             f"{folder}: of {tally.counts['images']} images with answers no label is agreed on; {hints[0]}"
+            + (" (the samples that other thresholds had given are removed)" if was_there else "")
         )
     source, recognised = open_labels(
         options.images, folder / LABELS, tally.class_names(options.asking.class_names)

@@ -5,6 +5,7 @@ Takes a path and a test for one row, gives the files that pass, with names and s
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -14,7 +15,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from paddle_ground.data.readers.json_rows import first_row
+from paddle_ground.data.readers.inside import find_inside
+from paddle_ground.data.readers.json_rows import first_row, scan_rows
 from paddle_ground.data.shards import TARGETS, USUAL_SPLITS
 from paddle_ground.errors import DataError
 
@@ -25,6 +27,9 @@ SUFFIXES = (".json", ".jsonl", ".ndjson")
 _NOT_ROWS = ("dataset_info.json", ".meta.json", ".truth.json", "package.json", "_report.json")
 HEADS = 40
 """How many files to look into to recognise a folder; one of thousands of label files is not read through."""
+_SMALL_BYTES = (
+    4 << 20
+)  # Such a file is read whole to tell whether it is broken, or one object over many lines.
 _TEST_SPLITS = {"testa": "none", "testb": "none"}  # RefCOCO's.
 
 
@@ -72,6 +77,18 @@ def matching(path: Path, test: RowTest, limit: int | None = None) -> list[Path]:
     return [file for file in files if (row := _first_row(file)) is not None and test(row)]
 
 
+def broken_files(path: Path, limit: int = HEADS) -> list[str]:
+    """Say of files that may hold rows which of them break in their first row, and at which line.
+
+    Args:
+        path: A folder or a file.
+        limit: How many files to look into.
+    """
+    root = root_of(path)
+    found = (_broken(root, file) for file in islice(candidates(path), limit))
+    return [message for message in found if message]
+
+
 def say_files(files: list[Path], what: str) -> str | None:
     """Word for `Format.recognise` which files speak for a format, or give None."""
     if not files:
@@ -96,15 +113,24 @@ def open_files(
         The files that go somewhere, and notes on those that don't.
 
     Raises:
-        DataError: There are no files, or every one is left out.
+        DataError: There are no files, or every one is left out, or one is a link out of the folder.
     """
     root = root_of(path)
+    broken = [] if path.is_file() and files else broken_files(path)
     if not files:
-        raise DataError(f"{path}: no file with rows of this format; check the path or choose another --from")
+        raise DataError(
+            broken[0]
+            if broken
+            else f"{path}: no file with rows of this format; check the path or choose another --from"
+        )
+    if broken:
+        raise DataError(f"{broken[0]}; or move it elsewhere")
     known = {**USUAL_SPLITS, **_TEST_SPLITS, **{key.lower(): to for key, to in (split_map or {}).items()}}
     taken, left_out = [], []
     for file in files:
         name = file.relative_to(root).as_posix()
+        if file != path:  # What the user named may be a link; what a folder holds may lead anywhere.
+            find_inside(root, name, (root,), name)
         words = [word for word in re.split(r"[^a-z]+", name.lower()) if word in known]
         split = known[words[-1]] if words else "train"
         if split == "none" and path.is_file() and not split_map:
@@ -136,6 +162,31 @@ def _look_into(folder: Path) -> tuple[list[Path], list[Path]]:
             elif entry.is_dir(follow_symlinks=False):
                 folders.append(folder / entry.name)
     return files, folders
+
+
+def _broken(root: Path, file: Path) -> str | None:
+    if _first_row(file) is not None:
+        return None
+    name = file.relative_to(root).as_posix()
+    try:
+        find_inside(root, name, (root,), name)
+        if not _is_one_object(file):
+            next(scan_rows(file, name), None)
+    except DataError as error:
+        return str(error)
+    return None
+
+
+def _is_one_object(file: Path) -> bool:
+    """Tell whether a file is JSON of another kind: one object over many lines, a list of numbers."""
+    try:
+        if file.stat().st_size > _SMALL_BYTES:
+            with file.open("rb") as stream:
+                return file.suffix.lower() == ".json" and not stream.read(64).lstrip().startswith(b"[")
+        json.loads(file.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return True
 
 
 def _first_row(file: Path) -> dict[str, Any] | None:

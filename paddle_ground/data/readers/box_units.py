@@ -120,5 +120,6 @@ def to_pixels(
     known = [size if size is not None else (np.nan, np.nan) for size in sizes_wh]
     sides = [known[image] if 0 <= image < len(known) else (np.nan, np.nan) for image in box_images]
     scale = 1000.0 if units == "relative_1000" else 1.0
-    scaled: FloatArray = array * np.tile(np.array(sides, dtype=np.float64), 2) / scale
+    with np.errstate(over="ignore", invalid="ignore"):  # What becomes infinite is counted as no box.
+        scaled: FloatArray = array * np.tile(np.array(sides, dtype=np.float64), 2) / scale
     return scaled

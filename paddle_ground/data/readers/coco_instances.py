@@ -40,6 +40,7 @@ class Instances:
         is_crowd: Shape (B,).
         first: Shape (I + 1,): where each image's boxes begin.
         dropped: What was left out, a kind and how often.
+        repeated: Ids, as text, of annotations whose id another had before; they are kept.
     """
 
     file: AnnotationFile
@@ -55,6 +56,7 @@ class Instances:
     is_crowd: BoolArray
     first: IntArray
     dropped: Counter[str]
+    repeated: tuple[str, ...]
 
     def weigh(self) -> LayoutEvidence:
         """Look for boxes that only one layout allows."""
@@ -92,8 +94,14 @@ def _read(fields: Fields, file: AnnotationFile) -> Instances:
         if places.setdefault(_id(image), place) != place:
             raise DataError(f"{image.where}: image id {image.integer('id')} is used twice; ids must differ")
     dropped: Counter[str] = Counter()
-    rows = []
+    rows, repeated = [], []
+    ids: set[int | str] = set()
     for item in fields.items("annotations"):
+        own = item.get("id") if isinstance(item, dict) else None
+        if isinstance(own, int | str):
+            if own in ids:
+                repeated.append(str(own)[:20])
+            ids.add(own)
         found = _annotation(item, file.name, names, places, dropped)
         if found is not None:
             rows.append(found)
@@ -113,6 +121,7 @@ def _read(fields: Fields, file: AnnotationFile) -> Instances:
         is_crowd=np.array([row[5] for row in rows], dtype=np.bool_),
         first=np.cumsum([0, *(counts[place] for place in range(len(images)))]),
         dropped=dropped,
+        repeated=tuple(repeated),
     )
 
 

@@ -68,6 +68,9 @@ class CocoJson:
         self.notes = (
             *notes, *more, *said, *(note for pictures in self._pictures for note in pictures.notes),
             *(f"boxes: {count} left out, {kind}" for kind, count in sorted(dropped.items())),
+            # Both may be meant, or one was copied and forgotten: nothing here can tell.
+            *(f"boxes: {len(part.repeated)} of {part.file.name} have the id of another annotation "
+              f"(the first: {part.repeated[0]}); they are kept" for part in parts if part.repeated),
         )  # fmt: skip
         self._rows = [
             (number, start, min(start + _CHUNK_IMAGES, len(part.image_ids)))

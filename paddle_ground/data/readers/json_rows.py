@@ -206,20 +206,20 @@ class _ListWalk:
             except (ValueError, RecursionError) as error:
                 # Perhaps the rest has not been read yet. Twice as much each time keeps this linear.
                 length = len(self._text) - self._at
+                ahead = getattr(error, "pos", self._at) - self._at  # Reading on shifts the text.
                 if length > MAX_ROW_BYTES:
                     raise _too_long(self._name, self.line) from error
                 if self._fill(length):
                     continue
-                raise self._broken(error) from error
+                raise self._broken(error, ahead) from error
             line, start = self.line, self._byte
             has_escapes = _SURROGATE.decode() in self._text[self._at : end].lower()
             self._move(end)
             row = _object(value, f"{self._name}:{line}", has_escapes)
             return JsonRow(row, line, start, self._byte - start)
 
-    def _broken(self, error: Exception) -> DataError:
-        at = getattr(error, "pos", self._at)
-        line = self.line + self._text.count("\n", self._at, at)
+    def _broken(self, error: Exception, ahead: int) -> DataError:
+        line = self.line + self._text.count("\n", self._at, self._at + ahead)
         reason = getattr(error, "msg", None) or str(error)
         return DataError(
             f"{self._name}:{line}: not valid JSON ({reason}), in the object of line {self.line}; repair it"

@@ -101,7 +101,8 @@ def _to_pixels(row: Dialogue, known: _Known, size_of: Callable[[str], tuple[int,
         # Without a size there is no image either; whoever asks for it is told.
         missing = tuple((float("nan"),) * 4 for _ in row.boxes)
         return replace(row, boxes=missing, units="pixels", from_text="")
-    boxes = [tuple(box) for box in known.space.decode(np.array(row.boxes), size).tolist()]
+    with np.errstate(over="ignore"):  # What becomes infinite is counted as no box.
+        boxes = [tuple(box) for box in known.space.decode(np.array(row.boxes), size).tolist()]
     exact = _exact_boxes(known, image)
     for place, label in enumerate(_labels(row)):
         if not np.isfinite(row.boxes[place]).all():

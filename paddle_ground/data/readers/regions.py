@@ -116,7 +116,8 @@ def corners(boxes: FloatArray, layout: BoxLayout) -> FloatArray:
     """Give boxes as corners; what is wrong with them is found out, and counted, later."""
     if layout == "xyxy":
         return boxes
-    return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
 
 
 def image_number(name: str) -> int:

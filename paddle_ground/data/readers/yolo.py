@@ -21,7 +21,7 @@ from paddle_ground.data.readers import Format, ReaderOptions
 from paddle_ground.data.readers.annotation_files import root_of
 from paddle_ground.data.readers.inside import find_inside, read_inside
 from paddle_ground.data.readers.yolo_labels import YoloBoxes, read_labels
-from paddle_ground.data.readers.yolo_layout import YoloImage, class_names, find_images
+from paddle_ground.data.readers.yolo_layout import YoloImage, check_yaml, class_names, find_images
 from paddle_ground.data.source import Chunk, ChunkFacts, Source, SourceRow
 from paddle_ground.errors import DataError
 
@@ -46,6 +46,7 @@ class YoloFolder:
     def __init__(self, path: Path, options: ReaderOptions) -> None:
         self._root = root_of(path)
         self.name = options.name or self._root.resolve().name
+        check_yaml(path)
         images, notes = find_images(path, options.split_map)
         if not images:
             raise DataError(f"{path}: no image in it, or none of a split that is taken; check the folder")
@@ -92,11 +93,13 @@ class YoloFolder:
             size, picture = self._picture(image, where)
             width, height = size or (1, 1)
             boxes = np.array(labels.boxes, dtype=np.float64).reshape(-1, 4)
+            with np.errstate(over="ignore"):
+                boxes = boxes * np.array([width, height, width, height], dtype=np.float64)
             yield SourceRow(
                 image_id=number,
                 read_image=lambda picture=picture: _given(picture),  # type: ignore[misc]
                 size_wh=size,
-                boxes_xyxy_px=boxes * np.array([width, height, width, height], dtype=np.float64),
+                boxes_xyxy_px=boxes,
                 category_ids=np.array(labels.classes, dtype=np.int64),
                 areas_px=np.full(len(boxes), np.nan),
                 is_crowd=np.zeros(len(boxes), dtype=np.bool_),
@@ -132,8 +135,8 @@ class YoloFolder:
         found, where = (options.classes, "--classes") if options.classes else class_names(path)
         if found is None:
             raise DataError(
-                f"{path}: nobody names the classes 0..{max(most, 0)}; add a data.yaml with `names` "
-                "(and no aliases), a classes.txt, or pass --classes"
+                f"{path}: nobody names the classes 0..{max(most, 0)}; add a data.yaml with `names`, "
+                "a classes.txt, or pass --classes"
             )
         check_classes(found, where)
         if most >= len(found):

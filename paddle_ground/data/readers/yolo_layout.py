@@ -9,6 +9,7 @@ label.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -18,6 +19,7 @@ from typing import Any
 from paddle_ground.data.readers.annotation_files import root_of
 from paddle_ground.data.readers.inside import find_inside, read_inside
 from paddle_ground.data.readers.label_files import IMAGE_SUFFIXES
+from paddle_ground.data.readers.yaml_text import parse_yaml
 from paddle_ground.data.shards import TARGETS, USUAL_SPLITS
 from paddle_ground.errors import DataError
 
@@ -25,6 +27,8 @@ _IMAGES = ("images", "Images", "imgs", "img", "JPEGImages", "obj_train_data")
 _LABELS = ("labels", "Labels", "label", "Annotations", "annotations")
 _NAME_FILES = ("classes.txt", "obj.names", "classes.names", "labels/classes.txt", "data.names")
 _SPLIT_KEYS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+_YAML_FILES = 20
+_OURS = re.compile(r"^[\"']?names[\"']?\s*:", re.MULTILINE)
 _NO_LABELS = {"classes.txt", "train.txt", "val.txt", "valid.txt", "test.txt", "trainval.txt", "notes.txt"}
 
 
@@ -50,8 +54,30 @@ def find_yaml(path: Path) -> Path | None:
     root = root_of(path)
     if path.is_file():
         return path if path.suffix in (".yaml", ".yml") else None
+    return next((file for file in _yaml_files(root) if "names" in _read_yaml(root, file)), None)
+
+
+def _yaml_files(root: Path) -> list[Path]:
     files = [file for pattern in ("*.yaml", "*.yml", "*/*.yaml") for file in sorted(root.glob(pattern))]
-    return next((file for file in files[:20] if "names" in _read_yaml(root, file)), None)
+    return files[:_YAML_FILES]
+
+
+def check_yaml(path: Path) -> None:
+    """Refuse a data set whose YAML files are broken, or describe different data sets.
+
+    Raises:
+        DataError: With file and line.
+    """
+    root = root_of(path)
+    known: tuple[str, Any] | None = None
+    for file in [path] if path.is_file() else _yaml_files(root):
+        text, name = _text(root, file), file.relative_to(root).as_posix()
+        # Others may be anybody's: only what reads like ours has to be right.
+        if file == path or _OURS.search(text):
+            names = parse_yaml(text, name).get("names")
+            if known is not None and names is not None and names != known[1]:
+                raise DataError(f"{known[0]} and {name} name different classes; give one of their folders")
+            known = (name, names) if known is None and names is not None else known
 
 
 def class_names(path: Path) -> tuple[tuple[str, ...] | None, str]:
@@ -184,17 +210,11 @@ def _labels_of(root: Path, relative: Path) -> Path | None:
 
 
 def _read_yaml(root: Path, file: Path) -> dict[str, Any]:
-    import yaml
-
-    text = _text(root, file)[: 1 << 20]
+    """Give what a YAML file says; nothing where it is broken (see `check_yaml`)."""
     try:
-        # What an alias repeats, and aliases in that, may grow without end; a data.yaml needs none.
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-            return {}
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError):
+        return parse_yaml(_text(root, file), file.name)
+    except DataError:
         return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _read_darknet(root: Path) -> dict[str, Any]:

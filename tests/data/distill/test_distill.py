@@ -130,14 +130,28 @@ def test_done_is_not_asked_again_and_thresholds_sort_anew(teacher, options, said
     again = distill(told)
     assert (again.asked, again.prepared.reused) == (0, True)
     strict = replace(told, agreement=AgreementOptions(votes=3))
-    with pytest.raises(DataError, match="of 2 images with answers no label is agreed on"):
+    own = tmp_path / "out" / "notes.txt"
+    own.write_text("mine")
+    message = r"of 2 images with answers no label is agreed on; .* \(the samples .* are removed\)"
+    with pytest.raises(DataError, match=message):
         distill(strict)
+    # What other thresholds gave is gone, what was asked for is not.
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["distill", "notes.txt"]
+    with pytest.raises(DataError, match=r"no label is agreed on; [^()]*$"):
+        distill(strict)
+    own.unlink()
     assert distill(replace(told, agreement=AgreementOptions(votes=1))).prepared.reused is False
     other_space = replace(told, asking=replace(told.asking, space="absolute"))
     assert labels(tmp_path)["0.png"]["boxes_xyxy_px"] == [[2.0, 2.0, 10.0, 8.0]]
     distill(other_space)
     assert labels(tmp_path)["0.png"]["boxes_xyxy_px"] == [[10.0, 20.0, 50.0, 80.0]]
     assert len(teacher.asked) == asked
+
+
+@pytest.mark.parametrize(("prompt", "message"), [(" ", "is blank"), ("caf\udce9", "is not UTF-8 text")])
+def test_prompts_that_no_file_can_hold_are_refused(prompt, message):
+    with pytest.raises(ConfigError, match=message):
+        questions_of((), (), prompt)
 
 
 def test_numbers_beyond_the_image_point_to_the_other_space(teacher, options, said):

@@ -17,6 +17,8 @@ from paddle_ground.data.prepare import prepare
 from paddle_ground.data.readers import formats
 from paddle_ground.errors import PaddleGroundError
 
+pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")  # Numbers may overflow, and no line be lost.
+
 NAMES = [one.name for one in formats()]
 PLAIN = {"kept", "boxes", "empty", "crowd_boxes", "images"}
 

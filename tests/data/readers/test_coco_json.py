@@ -223,3 +223,14 @@ def test_it_knows_its_own(shared_data: Path, folder: str) -> None:
     if not (shared_data / folder).is_dir():
         pytest.skip(f"{folder} is not there")
     assert (FORMAT.recognise(shared_data / folder) is not None) == (folder in OURS)
+
+
+def test_annotations_of_one_id_are_kept_and_said(tmp_path: Path) -> None:
+    box = {"image_id": 3, "category_id": 1, "bbox": [1, 2, 10, 20]}
+    path = write_coco(tmp_path, annotations=[{**box, "id": 1}, {**box, "id": 1, "category_id": 18}, box])
+    source = FORMAT.open(path, ReaderOptions())
+    said = "boxes: 1 of labels.json have the id of another annotation (the first: 1); they are kept"
+    assert said in source.notes
+    assert sum(len(row.boxes_xyxy_px) for row in rows_of(source)) == 3
+    right = FORMAT.open(write_coco(tmp_path / "right"), ReaderOptions())
+    assert not [note for note in right.notes if "have the id" in note]

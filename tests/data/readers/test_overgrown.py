@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -80,7 +81,46 @@ def test_yaml_whose_aliases_grow_without_end_is_not_followed(yolo: Path, tmp_pat
     command = [sys.executable, "-c", CODE, str(tmp_path / "out"), str(yolo)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert len(done.stdout.splitlines()) == 2
-    assert all("nobody names the classes" in line for line in done.stdout.splitlines())
+    assert all(
+        "data.yaml:2: an alias (*a0) of a list or an object" in line for line in done.stdout.splitlines()
+    )
+
+
+def test_an_alias_of_a_text_is_what_it_says(yolo: Path, tmp_path: Path) -> None:
+    (yolo / "data.yaml").write_text("train: &all images\nval: *all\nnames: [cow]\n")
+    assert prepare(PrepareOptions(tmp_path / "out", yolo, workers=1)).splits[0].counts["boxes"] == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [("names: [cow\ntrain: x\n", 2), ("path: .\nnames:\n\t- cow\n", 3), ('nc: 1\nnames: ["cow\n', 3)],
+)
+@pytest.mark.parametrize("with_list", [False, True])
+def test_a_broken_yaml_is_said_with_its_line(
+    yolo: Path, tmp_path: Path, text: str, line: int, with_list: bool
+) -> None:
+    (yolo / "data.yaml").write_text(text)
+    if with_list:  # Then the names would be known, but not the splits.
+        (yolo / "classes.txt").write_text("cow\n")
+    for told, path in (("auto", yolo), ("yolo", yolo), ("yolo", yolo / "data.yaml")):
+        with pytest.raises(DataError, match=rf"^data\.yaml:{line}: not valid YAML \(.*\); repair it$"):
+            prepare(PrepareOptions(tmp_path / "out", path, source_format=told, workers=1))
+
+
+def test_a_broken_yaml_of_something_else_is_left_alone(yolo: Path, tmp_path: Path) -> None:
+    (yolo / "compose.yaml").write_text("services: [a\n")
+    assert prepare(PrepareOptions(tmp_path / "out", yolo, workers=1)).splits[0].counts["boxes"] == 1
+
+
+def test_two_yolo_data_sets_with_other_classes_are_not_made_one(yolo: Path, tmp_path: Path) -> None:
+    shutil.copytree(yolo, tmp_path / "both" / "a")
+    shutil.copytree(yolo, tmp_path / "both" / "b")
+    (tmp_path / "both" / "b" / "data.yaml").write_text("names: [dog]\n")
+    message = r"a/data\.yaml and b/data\.yaml name different classes; give one of their folders"
+    with pytest.raises(DataError, match=message):
+        prepare(PrepareOptions(tmp_path / "out", tmp_path / "both", workers=1))
+    (tmp_path / "both" / "b" / "data.yaml").write_text("names: [cow]\n")
+    assert prepare(PrepareOptions(tmp_path / "out", tmp_path / "both", workers=1)).splits[0].counts["kept"]
 
 
 def test_a_link_to_nowhere_among_the_images_is_a_counted_skip(yolo: Path, tmp_path: Path) -> None:
@@ -104,6 +144,38 @@ def test_a_label_that_is_no_file_is_not_taken_for_no_objects(yolo: Path, tmp_pat
     assert YOLO.recognise(yolo) is not None, "by the other one; and a pipe is not waited for"
     with pytest.raises(DataError, match=r"labels/x\.txt: no file"):
         prepare(PrepareOptions(tmp_path / "out", yolo, source_format="yolo", workers=1))
+
+
+ROW = {"messages": [{"role": "user", "content": "<image>?"}, {"role": "assistant", "content": "A cow."}]}
+INSTANCES = {"images": [IMAGE], "annotations": [BOX], "categories": [{"id": 1, "name": "cow"}]}
+FILES: dict[str, tuple[str, Any]] = {
+    "swift": ("train.jsonl", ROW | {"images": ["a.jpg"]}),
+    "llamafactory": ("rows.json", [ROW | {"images": ["a.jpg"]}]),
+    "coco_json": ("instances.json", INSTANCES),
+    "odvg": ("od.jsonl", {"filename": "a.jpg", "detection": {"instances": []}}),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_rows_behind_a_link_out_of_the_folder_are_not_followed(tmp_path: Path, name: str) -> None:
+    file, value = FILES[name]
+    outside, root = tmp_path / "outside" / file, tmp_path / "set"
+    outside.parent.mkdir()
+    outside.write_text(json.dumps(value))
+    write_image(root / "a.jpg")
+    (root / file).symlink_to(outside)
+    for told in ("auto", name):
+        with pytest.raises(DataError, match=rf"^{file}: '{file}' is a link out of set; put the file there$"):
+            prepare(PrepareOptions(tmp_path / "out", root, source_format=told, workers=1))
+    # Inside it, or as the one file that was named, it is what it is.
+    (root / file).unlink()
+    (root / "real").mkdir()
+    outside.rename(root / "real" / "rows")
+    (root / file).symlink_to(root / "real" / "rows")
+    for number, path in enumerate((root, root / file)):
+        out = tmp_path / f"out{number}"
+        report = prepare(PrepareOptions(out, path, val_ratio=0, source_format=name, workers=1))
+        assert report.splits[0].counts["kept"] == 1
 
 
 def test_recognising_reads_no_label_outside(yolo: Path, tmp_path: Path) -> None:
