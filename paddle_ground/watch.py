@@ -13,7 +13,6 @@ the weights; the first one logs.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +22,9 @@ from typing import Any
 
 import numpy as np
 
+from paddle_ground.backend.best_model import BestModel, without_gain
+from paddle_ground.backend.data_sets import data_sets
+from paddle_ground.backend.step_lines import StepLine, append_line, cut_back, read_step_lines
 from paddle_ground.errors import ConfigError
 from paddle_ground.evaluate import DetectionMetrics, evaluate_detection
 from paddle_ground.evaluate.pairing import TruthEntries
@@ -163,14 +165,42 @@ def callback(trainer: Any, settings: Any, values: dict[str, Any]) -> Any:
 
     watch = _watch(trainer, settings, values)
     log_file = Path(str(values["output_dir"])) / LOG_FILE
+    best = _best_model(trainer, settings, values)
+    history: list[StepLine] = []
 
     class WatchCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            self._score(state, control)
+            self._recall(state.global_step)
+            _together(trainer)  # Nobody writes before everybody has read.
+            if state.is_world_process_zero:
+                cut_back(log_file, state.global_step)
+            if best is not None:
+                best.begin(state.global_step)
+            if not history or history[-1]["step"] != state.global_step:
+                self._score(state, control)
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             if state.global_step % settings.evaluate_every == 0 or state.global_step >= state.max_steps:
                 self._score(state, control)
+                if state.global_step < state.max_steps and self._gains_no_more():
+                    control.should_training_stop = control.should_save = True
+
+        def has_ended(self, step: int) -> bool:
+            """Tell a run that is started again that it was stopped for good (see `whole_checkpoints`)."""
+            self._recall(step)
+            return self._gains_no_more()
+
+        def _recall(self, step: int) -> None:
+            """Take up the evaluations up to a checkpoint; a new run has none."""
+            history[:] = (
+                [entry for entry in read_step_lines(log_file) if entry["step"] <= step] if step else []
+            )
+
+        def _gains_no_more(self) -> bool:
+            if settings.stop_after is None:
+                return False
+            values = [float(entry[settings.keep_best]) for entry in history]
+            return without_gain(values) >= int(settings.stop_after)
 
         def _score(self, state: Any, control: Any) -> None:
             start = time.perf_counter()
@@ -182,9 +212,12 @@ def callback(trainer: Any, settings: Any, values: dict[str, Any]) -> Any:
                 "eval_parse_rate": metrics.parse_rate,
             }
             seconds = round(time.perf_counter() - start, 2)
+            history.append({"step": state.global_step, **logs})
+            # The model first: a run that is killed here scores the step again; its line says it is done.
+            if best is not None:
+                best.offer(logs, state.global_step)
             if state.is_world_process_zero:
-                with log_file.open("a", encoding="utf-8") as stream:
-                    stream.write(json.dumps({"step": state.global_step, **logs, "seconds": seconds}) + "\n")
+                append_line(log_file, {"step": state.global_step, **logs, "seconds": seconds})
             # Logging counts as done what is due after this: the loss of the same step.
             log_is_due = control.should_log
             trainer.log({name: round(value, 4) for name, value in logs.items()})
@@ -193,11 +226,36 @@ def callback(trainer: Any, settings: Any, values: dict[str, Any]) -> Any:
     return WatchCallback()
 
 
+def _best_model(trainer: Any, settings: Any, values: dict[str, Any]) -> BestModel | None:
+    from paddle_ground.backend.mends import write_grounding
+
+    if settings.keep_best is None:
+        return None
+    parted = trainer.args.world_size > 1
+    is_first = trainer.args.process_index == 0
+
+    def save(folder: Path) -> None:
+        trainer._save(output_dir=str(folder), merge_tensor_parallel=parted, last_fc_to_hf=True)
+        if is_first:
+            write_grounding(settings, values, folder)
+
+    run = Path(str(values["output_dir"]))
+    return BestModel(run, settings.keep_best, save, lambda: _together(trainer), is_first)
+
+
+def _together(trainer: Any) -> None:
+    if trainer.args.world_size > 1:
+        import paddle
+
+        paddle.distributed.barrier()
+
+
 def _watch(trainer: Any, settings: Any, values: dict[str, Any]) -> Watch:
     from paddle_ground.backend.mends import grounding_config
 
-    path = Path(str(values.get("eval_dataset_path") or "").split(",")[0].strip())
-    if not path.is_file():
+    named = data_sets(values, "eval")
+    path = named[0].path if named else None
+    if path is None or not path.is_file():
         raise ConfigError(
             "grounding.evaluate_every needs validation data; set eval_dataset_path to a samples file"
         )

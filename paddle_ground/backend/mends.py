@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from paddle_ground.backend import natives
+from paddle_ground.backend import natives, run_log
+from paddle_ground.backend.data_sets import common_meta, data_sets
 from paddle_ground.backend.settings import GroundingSettings
 from paddle_ground.records import GroundingConfig, SamplesMeta
 
@@ -76,6 +77,7 @@ def apply_image_limits(settings: GroundingSettings) -> None:
 def write_grounding_beside_checkpoints(settings: GroundingSettings, args: Mapping[str, Any]) -> None:
     """Add a callback that leaves `grounding.json` in every folder that the trainer saves to.
 
+    And one that writes `log.jsonl` of the run (see `run_log`).
     Where the settings ask for it, also the one that scores answers while the model trains.
 
     Symptom: a checkpoint says nothing of the coordinates, answers and pixel limits it was trained
@@ -91,6 +93,7 @@ def write_grounding_beside_checkpoints(settings: GroundingSettings, args: Mappin
     def init(self: Any, *rest: Any, **kwargs: Any) -> None:
         stock(self, *rest, **kwargs)
         self.add_callback(_grounding_callback(settings, dict(args)))
+        self.add_callback(run_log.callback(self))
         if settings.evaluate_every:
             # By name, since scoring stands after the backend in the flow of data.
             self.add_callback(importlib.import_module(_WATCH).callback(self, settings, dict(args)))
@@ -117,22 +120,21 @@ def _grounding_callback(settings: GroundingSettings, args: Mapping[str, Any]) ->
 
 
 def write_grounding(settings: GroundingSettings, args: Mapping[str, Any], folder: Path) -> None:
-    """Write `grounding.json` into a model folder, from the training data's meta file.
+    """Write `grounding.json` into a model folder, from the training data's meta files.
 
     Args:
         settings: The run's `grounding` section.
-        args: The YAML; its first training file's `.meta.json` is read. Without one, the base
-            model's own `grounding.json` is kept, if it has one.
+        args: The YAML; its training files' `.meta.json` are read. Without any, the base model's own
+            `grounding.json` is kept, if it has one.
         folder: Made if it is missing.
     """
     from paddle_ground import records
     from paddle_ground.records.meta import GROUNDING_FILE
 
     folder.mkdir(parents=True, exist_ok=True)
-    data = str(args.get("train_dataset_path") or "").split(",")[0].strip()
+    meta = common_meta(data_sets(args, "train"))
     base = Path(str(args.get("model_name_or_path") or "")) / GROUNDING_FILE
-    if data and records.meta_path(Path(data)).exists():
-        meta = records.read_meta(records.meta_path(Path(data)))
+    if meta is not None:
         records.write_grounding(folder, grounding_config(settings, meta))
     elif base.exists():
         shutil.copyfile(base, folder / GROUNDING_FILE)

@@ -12,6 +12,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from paddle_ground.backend.data_sets import common_meta, data_sets
 from paddle_ground.backend.settings import GroundingSettings
 from paddle_ground.errors import ConfigError
 from paddle_ground.families import DEFAULT, Family, family_of
@@ -58,7 +59,21 @@ def prepare_process(args: dict[str, Any]) -> None:
             "set grounding.implementation: native, or leave the key out"
         )
 
-    from paddle_ground.backend import mends, natives, recompute, tensor_parallel, trained_text
+    from paddle_ground.backend import (
+        adapters,
+        mends,
+        natives,
+        recompute,
+        run_lock,
+        several_machines,
+        tensor_parallel,
+        trained_text,
+        whole_checkpoints,
+    )
+
+    # Data sets that can't be trained together are refused here, before a model is loaded.
+    common_meta(data_sets(args, "train"))
+    run_lock.apply(args)
 
     if implementation == "native":
         mends.use_native_qwen3_vl()
@@ -67,6 +82,9 @@ def prepare_process(args: dict[str, Any]) -> None:
     mends.init_fleet_once()
     recompute.accept_row_indices_in_vision_recompute()
     tensor_parallel.apply(args)
+    adapters.apply(args)
+    several_machines.apply()
+    whole_checkpoints.apply(args)
     trained_text.write_first_samples()
     mends.apply_image_limits(settings)
     if on_cpu:

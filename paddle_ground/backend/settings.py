@@ -14,11 +14,16 @@ from typing import Any
 from paddle_ground.errors import ConfigError
 
 IMPLEMENTATIONS = ("auto", "native", "upstream")
+METRICS = ("eval_ap50", "eval_f1", "eval_mean_iou", "eval_parse_rate")
+"""What an evaluation inside training gives; `keep_best` names one of them."""
+BEST_FOLDER = "best"
+"""Where in the run's folder the best model so far is kept."""
 _NUMBERS = {
     "image_max_pixels": "pixels",
     "image_min_pixels": "pixels",
     "evaluate_every": "steps",
     "evaluate_samples": "samples",
+    "stop_after": "evaluations",
 }
 
 
@@ -34,6 +39,9 @@ class GroundingSettings:
         evaluate_every: Steps between two evaluations by generation: AP50, F1, mean IoU and parse rate of
             answers to a few samples of `eval_dataset_path`, logged beside the loss; none for never.
         evaluate_samples: How many samples those are.
+        keep_best: The metric (one of `METRICS`) whose best model so far is kept in `best` of the run's
+            folder; none for none.
+        stop_after: So many evaluations in a row without a new best end the training; none for never.
     """
 
     implementation: str = "auto"
@@ -41,6 +49,8 @@ class GroundingSettings:
     image_min_pixels: int | None = None
     evaluate_every: int | None = None
     evaluate_samples: int = 16
+    keep_best: str | None = None
+    stop_after: int | None = None
 
     @classmethod
     def from_mapping(cls, section: Mapping[str, Any]) -> GroundingSettings:
@@ -63,9 +73,22 @@ class GroundingSettings:
             left_out = value is None and key != "evaluate_samples"
             if not left_out and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
                 problems.append(f"`grounding.{key}` is {value!r}; expected a positive whole number of {unit}")
+        problems += _best_problems(section)
         if problems:
             raise ConfigError("; ".join(problems))
         return cls(**section)
+
+
+def _best_problems(section: Mapping[str, Any]) -> list[str]:
+    problems = []
+    metric = section.get("keep_best")
+    if metric is not None and metric not in METRICS:
+        problems.append(f"`grounding.keep_best` is {metric!r}; expected {', '.join(METRICS)}")
+    if metric is not None and section.get("evaluate_every") is None:
+        problems.append("`grounding.keep_best` needs evaluations; set `grounding.evaluate_every`")
+    if metric is None and section.get("stop_after") is not None:
+        problems.append("`grounding.stop_after` needs a metric to follow; set `grounding.keep_best`")
+    return problems
 
 
 def _unknown(key: str, known: list[str]) -> str:

@@ -8,59 +8,28 @@ VisualDL curves, checkpoints, final model) and a report. The training itself is
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from paddle_ground.backend import cpu_runtime
-from paddle_ground.errors import TrainError
+from paddle_ground.backend.data_sets import common_meta, data_sets
+from paddle_ground.backend.run_lock import FOLLOWED_BY
+from paddle_ground.backend.settings import BEST_FOLDER
+from paddle_ground.errors import PaddleGroundError, TrainError
 from paddle_ground.train.config import TrainConfig, load_config
 from paddle_ground.train.data_check import order_problems, sample_problems
+from paddle_ground.train.follow import LoaderDiedError, TrainReport, follow
 from paddle_ground.train.lint import refuse
 from paddle_ground.train.run_folder import write_run_folder
-from paddle_ground.train.workers import WorkerLogs, last_error, process_count
+from paddle_ground.train.workers import WorkerLogs, machine_count, of_machine, process_count
 
 PLUGIN = Path(__file__).resolve().parent.parent / "backend" / "plugin.py"
-_STEP = re.compile(r"(?<!eval_)\bloss: ([-+.\deE]+|nan|inf),.*?global_step: (\d+)")
-_EVAL = re.compile(r"eval_loss: ([-+.\deE]+|nan|inf)")
-_LEFT_OUT = re.compile(r"\[SKIP\]|another piece of data will be randomly selected")
-# Upstream symptom: when the loader's thread dies of this, the trainer waits for it for ever.
-_LOADER_DIED = re.compile(r"^ValueError: \[\w+\] Failed to retrieve valid data")
-
-
-@dataclass
-class TrainReport:
-    """What a finished run left.
-
-    Attributes:
-        output_dir: The run folder, with the final model in it.
-        log_path: Everything that the training printed.
-        seconds: Wall time of the child process.
-        losses: (step, loss) as logged, in order.
-        eval_losses: Evaluation losses in order.
-        skipped: How often PaddleFormers left a sample out or put another in its place (each epoch
-            counts anew; it stops telling after ten unreadable ones).
-    """
-
-    output_dir: Path
-    log_path: Path
-    seconds: float = 0.0
-    losses: list[tuple[int, float]] = field(default_factory=list)
-    eval_losses: list[float] = field(default_factory=list)
-    skipped: int = 0
-
-    @property
-    def steps(self) -> int:
-        """The last step that was logged."""
-        return self.losses[-1][0] if self.losses else 0
 
 
 def train(
@@ -89,11 +58,11 @@ def train(
         sys.stderr.write(f"warning: {finding}\n")
     output_dir = check_paths(config)
     resolved = write_run_folder(config, _with_plugin(config), output_dir)
-    report = TrainReport(output_dir, output_dir / "train.log")
+    report = TrainReport(output_dir, output_dir / f"train{of_machine(os.environ)}.log")
     command = [_paddleformers_cli(), "train", str(resolved)]
     env = child_environment(config, output_dir)
     workers, start = WorkerLogs(env["PADDLEFORMERS_DIST_LOG"]), time.monotonic()
-    code, tail = _follow(command, env, report, on_step, config)
+    code, tail = _run(command, env, report, on_step, config)
     report.seconds = time.monotonic() - start
     if code:
         raise TrainError(
@@ -101,6 +70,8 @@ def train(
         )
     if not any(output_dir.glob("*.safetensors")):
         raise TrainError(f"{output_dir}: training ended without a model; see {report.log_path}")
+    best = output_dir / BEST_FOLDER
+    report.best = best if config.grounding.keep_best and best.is_dir() else None
     return report
 
 
@@ -116,13 +87,18 @@ def check_paths(config: TrainConfig) -> Path:
     """
     problems = []
     for kind in ("train", "eval"):
-        key = f"{kind}_dataset_path"
-        for name in filter(None, (part.strip() for part in str(config.values.get(key) or "").split(","))):
-            if not Path(name).is_file():
-                problems.append(f"{key}: {name} does not exist (run `paddle-ground prepare` first)")
-            elif str(config.values.get(f"{kind}_dataset_type", "")).startswith("messages"):
-                problems += sample_problems(name)
-                problems += order_problems(name, config.values) if kind == "train" else ()
+        for found in data_sets(config.values, kind):
+            if not found.path.is_file():
+                problems.append(
+                    f"{kind}_dataset_path: {found.path} does not exist (run `paddle-ground prepare` first)"
+                )
+            elif found.kind == "messages":
+                problems += sample_problems(found.path)
+                problems += order_problems(found.path, config.values) if kind == "train" else ()
+    try:
+        common_meta(data_sets(config.values, "train"))
+    except PaddleGroundError as error:
+        problems.append(str(error))
     model = config.values.get("model_name_or_path")
     if not model:
         problems.append("model_name_or_path is missing")
@@ -162,12 +138,15 @@ def child_environment(config: TrainConfig, output_dir: Path) -> dict[str, str]:
     empty list), and they talk through gloo. Variables that are set already are kept.
 
     Raises:
-        TrainError: CUDA_VISIBLE_DEVICES names fewer processes than a CPU run needs.
+        TrainError: CUDA_VISIBLE_DEVICES names fewer processes than a CPU run needs, or several machines
+            are meant and not told where to meet.
     """
     env = dict(os.environ)
-    env.setdefault("PADDLEFORMERS_DIST_LOG", str(output_dir / "logs"))
-    env.setdefault("MASTER_PORT", str(_free_port()))
+    env.setdefault("PADDLEFORMERS_DIST_LOG", str(output_dir / f"logs{of_machine(env)}"))
+    if machine_count(env) == 1:
+        env.setdefault("MASTER_PORT", str(_free_port()))
     env["PYTHONUNBUFFERED"] = "1"
+    env[FOLLOWED_BY] = str(os.getpid())
     # `paddleformers-cli` starts its workers as plain `python`.
     env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env.get('PATH', '')}"
     if config.on_cpu():
@@ -193,7 +172,7 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _follow(
+def _run(
     command: Sequence[str],
     env: dict[str, str],
     report: TrainReport,
@@ -201,22 +180,16 @@ def _follow(
     config: TrainConfig,
 ) -> tuple[int, list[str]]:
     """Run the child, keep its output, report its steps; stop it with us when we are interrupted."""
-    tail: deque[str] = deque(maxlen=200)
     child = subprocess.Popen(
         command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
         start_new_session=True,
     )  # fmt: skip
     try:
-        with open(report.log_path, "w", encoding="utf-8") as log, _progress(config, on_step) as show:
-            for line in _lines(child):
-                log.write(line)
-                log.flush()
-                tail.append(line)
-                _note(line, report, show)
-                if _LOADER_DIED.search(line):
-                    _stop(child)
-                    raise TrainError(_loader_message(tail, report))
-        return child.wait(), list(tail)
+        tail = follow(_lines(child), report, config, on_step)
+        return child.wait(), tail
+    except LoaderDiedError as error:
+        _stop(child)
+        raise TrainError(f"training data cannot be read: {error}; all of it: {report.log_path}") from None
     except BaseException:
         _stop(child)
         raise
@@ -238,48 +211,3 @@ def _stop(child: subprocess.Popen[str]) -> None:
             return
         except subprocess.TimeoutExpired:
             continue
-
-
-class _progress:
-    """Call `on_step`, or draw a progress bar where there is none."""
-
-    def __init__(self, config: TrainConfig, on_step: Callable[[int, float], None] | None) -> None:
-        self._on_step = on_step
-        self._total = int(config.values.get("max_steps") or 0)
-
-    def __enter__(self) -> Callable[[int, float], None]:
-        if self._on_step is not None:
-            self._bar = None
-            return self._on_step
-        from tqdm import tqdm
-
-        self._bar = tqdm(total=self._total if self._total > 0 else None, desc="train", unit="step")
-        return self._draw
-
-    def _draw(self, step: int, loss: float) -> None:
-        assert self._bar is not None
-        self._bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
-        self._bar.update(step - self._bar.n)
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-
-def _note(line: str, report: TrainReport, show: Callable[[int, float], None]) -> None:
-    found = _STEP.search(line)
-    if found:
-        step, loss = int(found[2]), float(found[1])
-        if not report.losses or step > report.losses[-1][0]:
-            report.losses.append((step, loss))
-            show(step, loss)
-    report.skipped += bool(_LEFT_OUT.search(line))
-    found = _EVAL.search(line)
-    if found:
-        report.eval_losses.append(float(found[1]))
-
-
-def _loader_message(tail: Sequence[str], report: TrainReport) -> str:
-    """Say what the data loader died of: PaddleFormers prints it as a warning some lines before."""
-    first = next(filter(None, (last_error([line]) for line in tail)), "see the log")
-    return f"training data cannot be read: {first[:300]}; all of it: {report.log_path}"

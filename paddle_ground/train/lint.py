@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from paddle_ground.backend.data_sets import strategy_problems
 from paddle_ground.errors import ConfigError
 from paddle_ground.train.config import TrainConfig
 
@@ -55,6 +57,7 @@ def lint(config: TrainConfig, key_value_heads: int = _KEY_HEADS) -> tuple[Findin
         *_attention(values),
         *_precision(values),
         *_parallel(values, key_value_heads),
+        *_data(values),
         *_rest(values),
     ]
     return tuple(sorted(found, key=lambda finding: not finding.is_error))
@@ -155,11 +158,21 @@ def _parallel(values: Mapping[str, Any], key_value_heads: int) -> Iterator[Findi
         yield _warning("sequence_parallel", "does nothing without tensor parallelism; remove it")
 
 
+def _data(values: Mapping[str, Any]) -> Iterator[Finding]:
+    yield from (Finding(*problem) for problem in strategy_problems(values))
+
+
 def _rest(values: Mapping[str, Any]) -> Iterator[Finding]:
-    if values.get("lora_alpha") is not None:
-        rank = values.get("lora_rank", 8)
-        used = 4 if values.get("rslora") else f"2 x lora_rank = {2 * int(rank)}"
-        yield _warning("lora_alpha", f"is ignored: PaddleFormers uses {used}; choose `lora_rank` for it")
+    alpha = values.get("lora_alpha")
+    unset = alpha is None or alpha == -1  # PaddleFormers' own default
+    if not unset and (isinstance(alpha, bool) or not isinstance(alpha, int) or alpha < 1):
+        yield _error("lora_alpha", f"is {alpha!r}; expected a whole number from 1 on")
+    elif not unset and Path(str(values.get("custom_register_path") or "")).name != "plugin.py":
+        yield _warning(
+            "lora_alpha",
+            "is ignored by PaddleFormers (it uses 2 x lora_rank, or 4 with rslora) unless paddle_ground's "
+            "plugin is loaded; set `custom_register_path: paddle_ground/backend/plugin.py`",
+        )
     strategy = str(values.get("evaluation_strategy", "no"))
     wanted = bool(values.get("do_eval")) or strategy not in ("no", "False")
     if wanted and not values.get("eval_dataset_path"):

@@ -19,13 +19,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from paddle_ground.backend.data_sets import data_sets
 from paddle_ground.backend.tiny import build_tiny_model
 from paddle_ground.backend.trained_text import VARIABLE
 from paddle_ground.errors import PaddleGroundError, TrainError
 from paddle_ground.files import write_text
 from paddle_ground.records import read_samples
 from paddle_ground.train.config import TrainConfig, load_config
-from paddle_ground.train.launch import TrainReport, train
+from paddle_ground.train.follow import TrainReport
+from paddle_ground.train.launch import train
 from paddle_ground.train.small_model import shapes_like
 
 STEPS_BEFORE, STEPS = 8, 16
@@ -176,11 +178,10 @@ def _corpus(config: TrainConfig) -> Iterator[str]:
 
 def _texts(config: TrainConfig) -> Iterator[tuple[list[str], int, int]]:
     """Yield the words of the first samples, and how many images and boxes each has."""
-    for name in str(config.values.get("train_dataset_path") or "").split(","):
-        path = Path(name.strip())
-        if not path.is_file():  # told by `train`, with everything else that is missing
+    for found in data_sets(config.values, "train"):
+        if not found.path.is_file():  # told by `train`, with everything else that is missing
             continue
-        for sample in islice(read_samples(path), _READ):
+        for sample in islice(read_samples(found.path), _READ):
             words = [message.content for message in sample.messages]
             yield [*words, *sample.refs], len(sample.images), len(sample.boxes)
 

@@ -14,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from paddle_ground.backend.data_sets import data_sets
 from paddle_ground.files import sha256_file, write_text
 from paddle_ground.train.config import TrainConfig
 
@@ -67,13 +68,17 @@ def _git_revision() -> str | None:
 
 
 def _data(config: TrainConfig) -> list[dict[str, Any]]:
-    names = [
-        name.strip()
-        for key in ("train_dataset_path", "eval_dataset_path")
-        for name in str(config.values.get(key) or "").split(",")
-        if name.strip()
+    return [
+        {
+            "path": str(found.path),
+            "used_for": which,
+            "weight": found.weight,
+            "bytes": found.path.stat().st_size,
+            "sha256": sha256_file(found.path),
+        }
+        for which in ("train", "eval")
+        for found in data_sets(config.values, which)
     ]
-    return [{"path": name, "bytes": Path(name).stat().st_size, "sha256": sha256_file(name)} for name in names]
 
 
 def _json(value: Any) -> str:

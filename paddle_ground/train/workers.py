@@ -26,13 +26,55 @@ _FAILED = re.compile(r"Container rank (\d+) status failed .* code (-?\d+) log")
 _LONGEST = 500
 
 
+def machine_count(env: Mapping[str, str]) -> int:
+    """Give how many machines train together (NNODES).
+
+    Raises:
+        TrainError: A variable that several machines need is missing, or is no number.
+    """
+    try:
+        count = int(env.get("NNODES") or 1)
+        rank = int(env.get("RANK") or 0)
+    except ValueError:
+        raise TrainError(
+            f"NNODES={env.get('NNODES')!r} RANK={env.get('RANK')!r}: expected whole numbers, e.g. 2 and 0"
+        ) from None
+    if count > 1:
+        missing = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if not env.get(name)]
+        if missing:
+            raise TrainError(
+                f"NNODES is {count}, but {' and '.join(missing)} is not set; each machine needs NNODES, its "
+                "own RANK (0, 1, ...), and the first machine's MASTER_ADDR and a free MASTER_PORT there"
+            )
+        if not 0 <= rank < count:
+            raise TrainError(f"RANK is {rank}; with NNODES={count} it is 0 to {count - 1}")
+    return count
+
+
+def of_machine(env: Mapping[str, str]) -> str:
+    """Give what a machine's own files are called by, beside the first one's: "", ".machine1", ...
+
+    Raises:
+        TrainError: As `machine_count`.
+    """
+    rank = int(env.get("RANK") or 0) if machine_count(env) > 1 else 0
+    return f".machine{rank}" if rank else ""
+
+
 def process_count(config: TrainConfig, env: Mapping[str, str]) -> int:
-    """Give how many processes a CPU run starts: those that CUDA_VISIBLE_DEVICES names, if it is set.
+    """Give how many processes a CPU run starts on this machine: those of CUDA_VISIBLE_DEVICES, if it is set.
 
     Raises:
         TrainError: They don't suffice for the parallel degrees, or don't divide by them.
     """
+    machines = machine_count(env)
     needed = config.processes()
+    if needed % machines and machines % needed:
+        raise TrainError(
+            f"{config.path}: its parallel degrees need {needed} processes, which NNODES={machines} machines "
+            "can't share evenly; change one of them"
+        )
+    needed = max(1, needed // machines)
     named = [name for name in env.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
     if not named:
         return needed

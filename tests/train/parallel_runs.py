@@ -29,7 +29,8 @@ from paddle_ground.records import (
     write_samples,
     write_truth,
 )
-from paddle_ground.train.launch import TrainReport, train
+from paddle_ground.train.follow import TrainReport
+from paddle_ground.train.launch import train
 
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "tiny" / "demo.yaml"
 STEPS = 10
@@ -92,6 +93,10 @@ class Runs:
         on_step: Callable[[int, float], None] = lambda *_: None,
     ) -> TrainReport:
         """Train under a name; the same name again goes on from its last checkpoint."""
+        return train(CONFIG, [*self.words(name, steps)[1:], *overrides], on_step=on_step)
+
+    def words(self, name: str, steps: int) -> list[str]:
+        """Give the words of the command line behind `paddle-ground train`."""
         folder = self.root / name
         values = {
             "train_dataset_path": self.data, "eval_dataset_path": self.data,
@@ -99,8 +104,29 @@ class Runs:
             "logging_dir": folder / "visualdl", "max_steps": steps, "decay_steps": STEPS, "warmup_steps": 1,
             "save_steps": 5, "eval_steps": 100, "logging_steps": 1, "per_device_train_batch_size": 4,
         }  # fmt: skip
-        given = [f"{key}={value}" for key, value in values.items()]
-        return train(CONFIG, [*given, *overrides], on_step=on_step)
+        return [str(CONFIG), *(f"{key}={value}" for key, value in values.items())]
+
+
+def worker(rank: int, name: str) -> int:
+    """Give the process id of a run's worker."""
+    found = find_worker(rank, name)
+    assert found is not None, f"no worker {rank} of {name}"
+    return found
+
+
+def find_worker(rank: int, name: str) -> int | None:
+    """Find the process id of a run's worker; none before it is started."""
+    for process in Path("/proc").iterdir():
+        try:
+            environ = (process / "environ").read_bytes().split(b"\0")
+            command = (process / "cmdline").read_bytes()
+        except OSError:
+            continue
+        log_dir = next((line for line in environ if line.startswith(b"PADDLEFORMERS_DIST_LOG=")), b"")
+        if f"PADDLE_TRAINER_ID={rank}".encode() in environ and f"/{name}/".encode() in log_dir:
+            if b"launcher.py" in command:
+                return int(process.name)
+    return None
 
 
 def losses(report: TrainReport) -> np.ndarray:

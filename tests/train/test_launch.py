@@ -22,9 +22,9 @@ from paddle_ground.records import (
     write_meta,
     write_samples,
 )
-from paddle_ground.train import launch
 from paddle_ground.train.config import load_config
-from paddle_ground.train.launch import TrainReport, check_paths, child_environment, train
+from paddle_ground.train.follow import TrainReport, note
+from paddle_ground.train.launch import check_paths, child_environment, train
 
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "tiny" / "demo.yaml"
 
@@ -215,6 +215,16 @@ def test_a_cpu_run_names_one_process_for_each_rank(tmp_path: Path, monkeypatch: 
     assert "CUDA_VISIBLE_DEVICES" not in gpu
 
 
+class Quiet:
+    """A bar that isn't drawn."""
+
+    def step(self, *_: object) -> None: ...
+
+    def say(self, _: str) -> None: ...
+
+    def expect(self, _: int) -> None: ...
+
+
 def test_only_the_training_loss_is_read_from_a_log_line(tmp_path: Path) -> None:
     report = TrainReport(tmp_path, tmp_path / "train.log")
     lines = [
@@ -225,7 +235,7 @@ def test_only_the_training_loss_is_read_from_a_log_line(tmp_path: Path) -> None:
         "[INFO] - loss: nan, learning_rate: 0.0005, global_step: 30, interval_runtime: 21.3",
     ]
     for line in lines:
-        launch._note(line, report, lambda *_: None)
+        note(line, report, Quiet())
     assert report.losses[0] == (20, 5.24339142)
     assert report.losses[1][0] == 30
     assert np.isnan(report.losses[1][1])

@@ -17,7 +17,7 @@ from paddle_ground.errors import TrainError
 pytest.importorskip("paddle")
 
 sys.path.insert(0, str(Path(__file__).parent))
-from parallel_runs import CONFIG, RECOMPUTE, STEPS, Runs, losses
+from parallel_runs import CONFIG, RECOMPUTE, STEPS, Runs, losses, worker
 
 from paddle_ground.train.config import load_config
 from paddle_ground.train.workers import WorkerLogs, process_count
@@ -153,21 +153,6 @@ def test_a_process_that_is_killed_ends_the_run_and_is_named(runs: Runs) -> None:
 
     with pytest.raises(TrainError, match=r"process 1 .*(SIGKILL|killed)"):
         runs("killed", TWO_PARTS, steps=400, on_step=kill_second)
-
-
-def worker(rank: int, name: str) -> int:
-    """Find the process id of a run's worker."""
-    for process in Path("/proc").iterdir():
-        try:
-            environ = (process / "environ").read_bytes().split(b"\0")
-            command = (process / "cmdline").read_bytes()
-        except OSError:
-            continue
-        log_dir = next((line for line in environ if line.startswith(b"PADDLEFORMERS_DIST_LOG=")), b"")
-        if f"PADDLE_TRAINER_ID={rank}".encode() in environ and f"/{name}/".encode() in log_dir:
-            if b"launcher.py" in command:
-                return int(process.name)
-    raise AssertionError(f"no worker {rank} of {name}")
 
 
 def test_processes_are_those_that_the_degrees_need() -> None:
