@@ -27,6 +27,9 @@ from paddle_ground.records import GroundingConfig
 
 DEFAULT_MAX_NEW_TOKENS = 512
 
+_GRAMMARS_KEPT = 32
+"""A server is asked for ever new names; the grammar of free names is kept in any case."""
+
 
 class Engine:
     """A loaded model that answers requests.
@@ -88,6 +91,8 @@ class Engine:
             return None
         key = None if labels is None else tuple(labels)
         if key not in self._grammars:
+            if key is not None and len(self._grammars) > _GRAMMARS_KEPT:
+                del self._grammars[next(name for name in self._grammars if name is not None)]  # the oldest
             fmt, end = answer_format(self.grounding.answer_format), int(self.loaded.tokenizer.eos_token_id)
             self._grammars[key] = Grammar(self.vocabulary, fmt, end, self.coordinate_space.maximum, key)
         return self._grammars[key]

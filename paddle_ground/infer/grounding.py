@@ -129,7 +129,7 @@ def ground(
     (answer,) = engine.generate(
         [engine.prepare(Request(image, prompt))],
         max_new_tokens=max_new_tokens,
-        constraints=[constraint_of(engine, _labels(query, trained), free, max_repeats)],
+        constraints=[constraint_of(engine, query_labels(query, trained), free, max_repeats)],
         sampling=sampling,
     )
     reading = read_answer(answer, engine)
@@ -169,7 +169,7 @@ def constraint_of(
     return RepeatGuard(engine.vocabulary, max_repeats, engine.coordinate_space.maximum)
 
 
-def _labels(query: str | Sequence[str] | None, trained: GroundingConfig | None) -> Sequence[str] | None:
+def query_labels(query: str | Sequence[str] | None, trained: GroundingConfig | None) -> Sequence[str] | None:
     """Give the names that an answer may use; none where any may stand."""
     if isinstance(query, str):
         return None
