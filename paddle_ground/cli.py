@@ -22,6 +22,7 @@ from paddle_ground.data.distill.command import distill_command
 from paddle_ground.data.flags import GroupedHelp
 from paddle_ground.errors import PaddleGroundError
 from paddle_ground.evaluate.command import evaluate_command
+from paddle_ground.train.curves_command import curves_command
 from paddle_ground.train.plan.command import plan_command
 from paddle_ground.view.command import draw_command
 from paddle_ground.view.report.command import report_command
@@ -87,6 +88,7 @@ app.command("convert", short_help="Write prepared data in another format.")(conv
 app.command("distill", cls=GroupedHelp, short_help="Let a larger model label images.")(distill_command)
 app.command("check", short_help="Check samples before training.")(check_command)
 app.command("plan", short_help="Tell what a training will take.")(plan_command)
+app.command("curves", short_help="Draw what a training logged.")(curves_command)
 
 
 @app.command()
@@ -111,17 +113,9 @@ def train(
         from paddle_ground.train.command import rehearse_command
 
         return rehearse_command(config, overrides or (), Engine.load)
-    from paddle_ground.train.launch import train as run
+    from paddle_ground.train.command import train_command
 
-    report = run(config, overrides or ())
-    loss = f", last loss {report.losses[-1][1]:.4f}" if report.losses else ""
-    if report.skipped:
-        typer.echo(
-            f"{report.skipped} times a sample was left out or replaced (too long, or unreadable): "
-            f"look for SKIP in {report.log_path}",
-            err=True,
-        )
-    typer.echo(f"{report.steps} steps in {report.seconds:.0f} s{loss}; model in {report.output_dir}")
+    train_command(config, overrides or ())
 
 
 @app.command()

@@ -24,6 +24,7 @@ COMMANDS = {
     "distill",
     "plan",
     "convert",
+    "curves",
     "prepare",
     "train",
     "predict",
@@ -78,6 +79,7 @@ def test_a_command_explains_itself_with_an_example_that_parses(capsys, command):
 # Each of these asks for something that cannot be; (arguments, what the one line must name).
 FAILING = [
     (("train", "missing.yaml"), "missing.yaml"),
+    (("curves", "missing"), "missing"),
     (("prepare", "--source", "missing", "--output-dir", "out"), "missing"),
     (("prepare", "--source", ".", "--output-dir", "out", "--bbox-format", "yxyx"), "yxyx"),
     (("predict", "missing.jsonl", "missing_model"), "missing"),

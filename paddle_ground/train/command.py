@@ -1,6 +1,6 @@
-"""What `paddle-ground train CONFIG --cpu` prints: a rehearsal in words.
+"""What `paddle-ground train CONFIG` prints at its end, and with `--cpu`: a rehearsal in words.
 
-Takes a rehearsal; gives lines and an exit code.
+Takes a run's report or a rehearsal; gives lines and an exit code.
 """
 
 from __future__ import annotations
@@ -11,8 +11,13 @@ from typing import Any
 
 import typer
 
+from paddle_ground.backend.best_model import read_best
+from paddle_ground.errors import TrainError
+from paddle_ground.train.curves import PICTURE, draw_curves, read_curves
+from paddle_ground.train.follow import TrainReport
 from paddle_ground.train.rehearse import STEPS_BEFORE, Rehearsal, rehearse
 
+_HALF_LIFE = 10.0  # logged steps
 _OPEN, _CLOSE = "\u3010", "\u3011"
 
 
@@ -29,6 +34,40 @@ def rehearse_command(config: Path, overrides: Sequence[str], load: Callable[[Pat
         typer.echo(line)
     if found.problems:
         raise typer.Exit(1)
+
+
+def train_command(config: Path, overrides: Sequence[str]) -> None:
+    """Train, draw the curves into the run folder, and say where everything is.
+
+    Args:
+        config: The YAML.
+        overrides: `key=value` each.
+    """
+    from paddle_ground.train.launch import train
+
+    report = train(config, overrides)
+    if report.skipped:
+        typer.echo(
+            f"{report.skipped} times a sample was left out or replaced (too long, or unreadable): "
+            f"look for SKIP in {report.log_path}",
+            err=True,
+        )
+    for line in told(report):
+        typer.echo(line)
+
+
+def told(report: TrainReport) -> Iterator[str]:
+    """Draw a run's curves, and yield the lines that tell what it left."""
+    loss = f", last loss {report.losses[-1][1]:.4f}" if report.losses else ", nothing left to train"
+    yield f"{report.steps} steps in {report.seconds:.0f} s{loss}; model in {report.output_dir}"
+    best = read_best(report.best) if report.best else None
+    if best is not None:
+        yield f"best {best.metric}: {best.value:.3f} after step {best.step}; that model is in {report.best}"
+    try:
+        picture = draw_curves(read_curves(report.output_dir), report.output_dir / PICTURE, _HALF_LIFE)
+    except TrainError:  # Nothing was logged: another machine's part of a run.
+        return
+    yield f"curves: {picture}"
 
 
 def describe(found: Rehearsal) -> Iterator[str]:
