@@ -22,6 +22,7 @@ from paddle_ground.data.distill.command import distill_command
 from paddle_ground.data.flags import GroupedHelp
 from paddle_ground.errors import PaddleGroundError
 from paddle_ground.evaluate.command import evaluate_command
+from paddle_ground.serve.command import serve_command
 from paddle_ground.train.curves_command import curves_command
 from paddle_ground.train.plan.command import plan_command
 from paddle_ground.view.command import draw_command
@@ -220,6 +221,7 @@ def ground(
 app.command("eval", short_help="Score predictions against the exact boxes.")(evaluate_command)
 app.command("draw", short_help="Draw truth beside prediction.")(draw_command)
 app.command("report", short_help="Write a page about predictions.")(report_command)
+app.command("serve", cls=GroupedHelp, short_help="Serve a model to OpenAI's clients.")(serve_command)
 
 
 VERSIONS_SHOWN = ("paddle-ground", "paddlepaddle", "paddlepaddle-gpu", "paddleformers", "paddlefleet")

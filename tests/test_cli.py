@@ -31,6 +31,7 @@ COMMANDS = {
     "ground",
     "eval",
     "draw",
+    "serve",
     "report",
     "version",
 }
@@ -148,6 +149,7 @@ def test_draw_writes_pictures(capsys, predicted):
     code, out, _ = run(
         capsys,
         "draw",
+    "serve",
         str(predicted / "predictions.jsonl"),
         str(predicted / "val.jsonl"),
         "-o",
