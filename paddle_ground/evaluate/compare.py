@@ -114,10 +114,24 @@ def compare(
         EvaluationError: The truth has no image, `resamples` or `confidence` is out of range, or see
             `evaluate_detection`.
     """
+    draw_images(len(truth.images), 1, seed, confidence)  # refuses what can't be, before the work
+    tables = match_table(a, truth, iou_threshold), match_table(b, truth, iou_threshold)
+    return compare_tables(*tables, truth, resamples, seed, confidence)
+
+
+def compare_tables(
+    a: MatchTable,
+    b: MatchTable,
+    truth: Truth,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    confidence: float = 0.95,
+) -> Comparison:
+    """Do what `compare` does, from what was matched already."""
     n = len(truth.images)
     weights = draw_images(n, resamples, seed, confidence)
-    tables = [match_table(found, truth, iou_threshold) for found in (a, b)]
-    drawn = tables[1].measure(weights) - tables[0].measure(weights)
+    tables = (a, b)
+    drawn = b.measure(weights) - a.measure(weights)
     tail = 50 * (1 - confidence)
     low, high = np.percentile(drawn, [tail, 100 - tail], axis=0)
     whole_a, whole_b = (table.measure(np.ones((1, n)))[0] for table in tables)

@@ -68,29 +68,47 @@ def match_boxes(
     Returns:
         Row numbers into the arguments.
     """
+    (matches,) = match_at_thresholds(predicted_xyxy, scores, truth_xyxy, truth_is_crowd, (iou_threshold,))
+    return matches
+
+
+def match_at_thresholds(
+    predicted_xyxy: npt.ArrayLike,
+    scores: Sequence[float],
+    truth_xyxy: npt.ArrayLike,
+    truth_is_crowd: Sequence[bool],
+    iou_thresholds: Sequence[float],
+) -> tuple[Matches, ...]:
+    """Do what `match_boxes` does at several thresholds, with the overlaps measured once."""
     predicted, truth = as_boxes(predicted_xyxy), as_boxes(truth_xyxy)
     crowd: BoolArray = np.asarray(truth_is_crowd, dtype=np.bool_).reshape(-1)
-    threshold = min(iou_threshold, 1 - 1e-10)
     ious = iou_matrix(predicted, truth)
-    in_crowd = (coverage_matrix(predicted, truth[crowd]) >= threshold).any(axis=1)
-    free = ~crowd
+    ious[:, crowd] = -1.0  # never taken
+    in_crowds = coverage_matrix(predicted, truth[crowd]).max(axis=1, initial=0.0)
+    order = np.argsort(-np.asarray(scores, dtype=np.float64).reshape(-1), kind="stable").tolist()
+    free = np.flatnonzero(~crowd).tolist()
+    return tuple(
+        _match(order, ious, in_crowds, free, min(threshold, 1 - 1e-10)) for threshold in iou_thresholds
+    )
+
+
+def _match(
+    order: Sequence[int], ious: FloatArray, in_crowds: FloatArray, free: Sequence[int], threshold: float
+) -> Matches:
+    # Few boxes overlap so much: with them alone, the rest is quick without arrays.
+    near: dict[int, list[tuple[float, int]]] = {}
+    for row, column in np.argwhere(ious >= threshold).tolist():
+        near.setdefault(row, []).append((float(ious[row, column]), column))
+    left = set(free)
     pairs: list[MatchedPair] = []
     unmatched: list[int] = []
     ignored: list[int] = []
-    for row in np.argsort(-np.asarray(scores, dtype=np.float64).reshape(-1), kind="stable").tolist():
-        best = _best_free(ious[row], free)
-        if best is not None and ious[row, best] >= threshold:
-            pairs.append(MatchedPair(row, best, float(ious[row, best])))
-            free[best] = False
+    for row in order:
+        # Of equal overlaps the last one wins, as in COCO's loop.
+        best = max((one for one in near.get(row, ()) if one[1] in left), default=None)
+        if best is not None:
+            pairs.append(MatchedPair(row, best[1], best[0]))
+            left.remove(best[1])
         else:
-            (ignored if in_crowd[row] else unmatched).append(row)
-    missed = tuple(int(row) for row in np.flatnonzero(free))
-    return Matches(tuple(pairs), tuple(sorted(unmatched)), tuple(sorted(ignored)), missed)
-
-
-def _best_free(ious: FloatArray, free: BoolArray) -> int | None:
-    """Of equal overlaps the last one wins, as in COCO's loop."""
-    if not free.any():
-        return None
-    candidates = np.where(free, ious, -1.0)
-    return int(len(candidates) - 1 - np.argmax(candidates[::-1]))
+            (ignored if in_crowds[row] >= threshold else unmatched).append(row)
+    return Matches(tuple(pairs), tuple(sorted(unmatched)), tuple(sorted(ignored)), tuple(sorted(left)))

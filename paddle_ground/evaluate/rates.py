@@ -14,7 +14,7 @@ import numpy as np
 from paddle_ground.boxes import iou_matrix
 from paddle_ground.evaluate.matching import match_boxes
 from paddle_ground.evaluate.pairing import ImageCase
-from paddle_ground.evaluate.tally import Counts, count, match_case, score_of, share
+from paddle_ground.evaluate.tally import Counts, counts_of, match_case, match_case_at, score_of, share
 from paddle_ground.records import Truth
 
 IOU_THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
@@ -63,8 +63,12 @@ class ConfusionCell:
 
 def f1_miou(cases: Sequence[ImageCase]) -> float:
     """Average F1 over IoU 0.50:0.05:0.95, all boxes pooled at each."""
-    pooled = (sum(count(cases, iou).by_category.values(), Counts()).f1 for iou in IOU_THRESHOLDS)
-    return sum(pooled) / len(IOU_THRESHOLDS)
+    pooled = [Counts()] * len(IOU_THRESHOLDS)
+    for case in cases:
+        for category_id in case.category_ids():
+            matches = match_case_at(category_id, case, IOU_THRESHOLDS)
+            pooled = [total + counts_of(one) for total, one in zip(pooled, matches, strict=True)]
+    return sum(counts.f1 for counts in pooled) / len(IOU_THRESHOLDS)
 
 
 def rates(cases: Sequence[ImageCase], iou_threshold: float = 0.5) -> Rates:

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
 from paddle_ground.boxes import FloatArray
+from paddle_ground.evaluate.matching import Matches
 from paddle_ground.evaluate.pairing import ImageCase
 from paddle_ground.evaluate.rates import IOU_THRESHOLDS
-from paddle_ground.evaluate.tally import match_case, score_of
+from paddle_ground.evaluate.tally import match_case_at, score_of
 from paddle_ground.records import Truth
 
 NAMES = ("ap", "ap50", "precision", "recall", "f1", "f1_miou", "mean_iou", "parse_rate")
@@ -25,6 +27,10 @@ NAMES = ("ap", "ap50", "precision", "recall", "f1", "f1_miou", "mean_iou", "pars
 _MOST_BOXES = 100  # COCO's maxDets
 _RECALL_STEPS = np.linspace(0.0, 1.0, 101)
 _CHUNK_NUMBERS = 4_000_000  # numbers held at once: 32 MB an array
+
+
+# Category id -> what was matched at the threshold asked for, then at each of COCO's.
+_Matched: TypeAlias = "dict[int | None, tuple[Matches, ...]]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +66,17 @@ class MatchTable:
     def __init__(
         self, cases: Sequence[ImageCase], read_answers: FloatArray, truth: Truth, iou_threshold: float
     ) -> None:
-        self.rows = np.stack([_count(case, iou_threshold) for case in cases])
-        self._by_threshold = [np.stack([_count(case, iou)[:3] for case in cases]) for iou in IOU_THRESHOLDS]
+        thresholds = (iou_threshold, *IOU_THRESHOLDS)
+        matched: list[_Matched] = [
+            {known: match_case_at(known, case, thresholds) for known in case.category_ids()} for case in cases
+        ]
+        self.rows = np.stack([_count(one, 0) for one in matched])
+        self._by_threshold = [
+            np.stack([_count(one, at)[:3] for one in matched]) for at in range(1, len(thresholds))
+        ]
         self._answers = read_answers
         found = {box.category_id for box in truth.annotations if not box.is_crowd}
-        self._classes = [_class(category_id, cases) for category_id in sorted(found)]
+        self._classes = [_class(category_id, cases, matched) for category_id in sorted(found)]
 
     def measure(self, weights: FloatArray) -> FloatArray:
         """Score drawings.
@@ -122,7 +134,7 @@ def _step_precision(hits: FloatArray, wrong: FloatArray, to_find: FloatArray) ->
     return averaged
 
 
-def _class(category_id: int, cases: Sequence[ImageCase]) -> _Class:
+def _class(category_id: int, cases: Sequence[ImageCase], matched: Sequence[_Matched]) -> _Class:
     images: list[int] = []
     scores: list[float] = []
     fates: list[FloatArray] = []
@@ -133,7 +145,7 @@ def _class(category_id: int, cases: Sequence[ImageCase]) -> _Class:
         surest = np.argsort(-np.asarray(mine), kind="stable")[:_MOST_BOXES]
         images += [row] * len(surest)
         scores += [mine[box] for box in surest]
-        fates.append(_fates(category_id, case, len(mine))[:, :, surest])
+        fates.append(_fates(matched[row][category_id][1:], len(mine))[:, :, surest])
     order = np.argsort(-np.asarray(scores, dtype=np.float64), kind="stable")
     fate = np.concatenate(fates, axis=2)[:, :, order] if fates else np.zeros((2, len(IOU_THRESHOLDS), 0))
     to_find = [sum(box.category_id == category_id and not box.is_crowd for box in c.truth) for c in cases]
@@ -142,18 +154,17 @@ def _class(category_id: int, cases: Sequence[ImageCase]) -> _Class:
     )
 
 
-def _fates(category_id: int, case: ImageCase, boxes: int) -> FloatArray:
+def _fates(by_threshold: Sequence[Matches], boxes: int) -> FloatArray:
     """Mark hits and wrong boxes, (2, T, boxes)."""
     fates = np.zeros((2, len(IOU_THRESHOLDS), boxes))
-    for at, iou in enumerate(IOU_THRESHOLDS):
-        matches = match_case(category_id, case, iou)
+    for at, matches in enumerate(by_threshold):
         fates[0, at, [pair.predicted for pair in matches.pairs]] = 1
         fates[1, at, list(matches.unmatched)] = 1
     return fates
 
 
-def _count(case: ImageCase, iou_threshold: float) -> FloatArray:
-    all_matches = [match_case(category_id, case, iou_threshold) for category_id in case.category_ids()]
+def _count(matched: _Matched, at: int) -> FloatArray:
+    all_matches = [by_threshold[at] for by_threshold in matched.values()]
     return np.asarray([
         sum(len(one.pairs) for one in all_matches), sum(len(one.unmatched) for one in all_matches),
         sum(len(one.missed) for one in all_matches),

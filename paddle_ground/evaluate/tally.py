@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from paddle_ground.evaluate.matching import Matches, match_boxes
+from paddle_ground.evaluate.matching import Matches, match_at_thresholds
 from paddle_ground.evaluate.pairing import ImageCase
 
 UNSCORED = 1.0
@@ -48,6 +48,11 @@ class Counts:
         return share(2 * self.hits, 2 * self.hits + self.wrong + self.missed)
 
 
+def counts_of(matches: Matches) -> Counts:
+    """Count what a matching decided."""
+    return Counts(len(matches.pairs), len(matches.unmatched), len(matches.ignored), len(matches.missed))
+
+
 class Tally:
     """Counts by category over all images; the key None gathers unknown names."""
 
@@ -58,21 +63,27 @@ class Tally:
     def add(self, category_id: int | None, case: ImageCase, iou_threshold: float) -> None:
         """Count one category of one image."""
         matches = match_case(category_id, case, iou_threshold)
-        counts = Counts(len(matches.pairs), len(matches.unmatched), len(matches.ignored), len(matches.missed))
-        self.by_category[category_id] = self.by_category.get(category_id, Counts()) + counts
+        self.by_category[category_id] = self.by_category.get(category_id, Counts()) + counts_of(matches)
         self.iou_sum += sum(pair.iou for pair in matches.pairs)
 
 
 def match_case(category_id: int | None, case: ImageCase, iou_threshold: float) -> Matches:
     """Match one category (None: unknown names) of one image."""
+    return match_case_at(category_id, case, (iou_threshold,))[0]
+
+
+def match_case_at(
+    category_id: int | None, case: ImageCase, iou_thresholds: Sequence[float]
+) -> tuple[Matches, ...]:
+    """Do what `match_case` does at several thresholds."""
     regions = [region for known_id, region in case.regions if known_id == category_id]
     truth = [box for box in case.truth if box.category_id == category_id]
-    return match_boxes(
+    return match_at_thresholds(
         [region.box_xyxy_px for region in regions],
         [score_of(region.score) for region in regions],
         [box.box_xyxy_px for box in truth],
         [box.is_crowd for box in truth],
-        iou_threshold,
+        iou_thresholds,
     )
 
 

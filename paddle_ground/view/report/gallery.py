@@ -6,8 +6,7 @@ images are left out evenly and long answers are cut; the numbers of the page alw
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,7 +56,12 @@ def entries_of(predictions: Sequence[Prediction], truth: Truth, iou_threshold: f
 
 
 def gallery(
-    truth: Truth, after: Sequence[Entry], before: Sequence[Entry] | None, most: int, budget_bytes: int
+    truth: Truth,
+    after: Sequence[Entry],
+    before: Sequence[Entry] | None,
+    most: int,
+    size_of: Callable[[dict[str, Any]], int],
+    budget_bytes: int,
 ) -> tuple[dict[str, Any], list[str]]:
     """Describe the images that the page can hold.
 
@@ -66,7 +70,8 @@ def gallery(
         after: By image id.
         before: Another model's, in the same order; None without one.
         most: No more entries than this, evenly drawn.
-        budget_bytes: Of the description as JSON; fewer entries if need be.
+        size_of: Tells how many bytes a description takes on the page.
+        budget_bytes: What it may take; fewer entries if need be.
 
     Returns:
         The description, and the image files that it names, in the order of its picture numbers.
@@ -77,7 +82,7 @@ def gallery(
         told = _Describer(truth)
         cases = [told.case(images[row], after[row], before[row] if before else None) for row in rows]
         document = {"kinds": KINDS, "labels": told.labels, "cases": cases}
-        size = len(json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"))
+        size = size_of(document)
         if size <= budget_bytes or len(rows) <= 1:
             return document, told.files
         rows = _evenly(rows, max(1, min(len(rows) - 1, int(0.95 * len(rows) * budget_bytes / size))))

@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from paddle_ground.errors import EvaluationError
-from paddle_ground.evaluate.compare import RESAMPLES, compare
+from paddle_ground.evaluate.compare import RESAMPLES, compare_tables, match_table
 from paddle_ground.evaluate.detection import evaluate_detection
-from paddle_ground.evaluate.intervals import metric_intervals
+from paddle_ground.evaluate.intervals import table_intervals
 from paddle_ground.evaluate.mistakes import BACKGROUND_IOU, count_mistakes
 from paddle_ground.files import atomic_writer
 from paddle_ground.records import Prediction, Truth, read_predictions, read_truth, resolve_image
 from paddle_ground.view.colors import label_color
 from paddle_ground.view.report.gallery import Entry, entries_of, gallery
 from paddle_ground.view.report.numbers import Measured, numbers
-from paddle_ground.view.report.page import build_page
+from paddle_ground.view.report.page import build_page, pack
 from paddle_ground.view.report.thumbnails import make_thumbnails
 
 _log = logging.getLogger(__name__)
@@ -32,8 +32,6 @@ MAX_BYTES = 19_500_000
 """A page of this size opens from disk in a second or two, and goes through most mail servers."""
 MAX_IMAGES = 5000
 _GALLERY_SHARE = 0.4
-# Around the pictures: colours, the commas between them.
-_SLACK_BYTES = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,17 +89,22 @@ def write_report(
     truth = read_truth(truth_path)
     after = _Model(predictions_path, truth_path, truth, iou_threshold)
     before = _Model(before_path, truth_path, truth, iou_threshold) if before_path else None
-    drawing = (iou_threshold, resamples, seed)
+    drawing = (resamples, seed)
     document = numbers(
         after.measured,
         before.measured if before else None,
-        metric_intervals(after.predictions, truth, *drawing),
-        compare(before.predictions, after.predictions, truth, *drawing) if before else None,
+        table_intervals(after.table, *drawing),
+        compare_tables(before.table, after.table, truth, *drawing) if before else None,
     )
     document["truth"] = Path(truth_path).name
     document["bootstrap"] = [resamples, seed]
     shown, files = gallery(
-        truth, after.entries, before.entries if before else None, max_images, int(_GALLERY_SHARE * max_bytes)
+        truth,
+        after.entries,
+        before.entries if before else None,
+        max_images,
+        lambda described: len(pack(described)),
+        int(_GALLERY_SHARE * max_bytes),
     )
     document.update(shown)
     document["colors"] = ["#{:02x}{:02x}{:02x}".format(*label_color(label)) for label in shown["labels"]]
@@ -125,6 +128,7 @@ class _Model:
             metrics = evaluate_detection(self.predictions, truth, iou_threshold)
         except EvaluationError as error:
             raise EvaluationError(f"{os.fspath(path)} against {os.fspath(truth_path)}: {error}") from error
+        self.table = match_table(self.predictions, truth, iou_threshold)
         self.entries: list[Entry] = entries_of(self.predictions, truth, iou_threshold)
         # The folder tells models apart, and the file most often does not.
         self.measured = Measured(
@@ -139,9 +143,11 @@ def _write(
     document: dict[str, Any], paths: Sequence[Path], output_dir: str | os.PathLike[str], max_bytes: int
 ) -> ReportSummary:
     title = f"{document['names']['after']} · report"
-    bare = len(build_page(title, {**document, "pictures": []}))
-    pictures = make_thumbnails(paths, max(0, max_bytes - bare - _SLACK_BYTES - 8 * len(paths)))
-    page = build_page(title, {**document, "pictures": pictures})
+    packed = pack(document)
+    bare = len(build_page(title, packed, [None] * len(paths)))
+    # Each picture brings its quotes.
+    pictures = make_thumbnails(paths, max(0, max_bytes - bare - 2 * len(paths)))
+    page = build_page(title, packed, pictures)
     path = Path(output_dir) / PAGE_NAME
     with atomic_writer(path, binary=True) as stream:
         stream.write(page)

@@ -1,7 +1,12 @@
 // The data of the page and what follows from it; plus two helpers to make elements. No element is made of
 // text: whatever comes from labels, answers or file names becomes a text node or an attribute's value.
 
-const DATA = JSON.parse(document.getElementById('report-data').textContent);
+if (!('DecompressionStream' in window)) {
+  byId('trouble').hidden = false;
+  return;
+}
+const DATA = await unpack(byId('report-data').textContent);
+DATA.pictures = JSON.parse(byId('report-pictures').textContent);
 const HAS_BEFORE = DATA.names.before !== null;
 const KINDS = DATA.kinds;
 const KIND_WORDS = {
@@ -16,6 +21,13 @@ const KIND_WORDS = {
   unparsed: ['Unparsed', 'The answer could not be read, or there is none.'],
 };
 const MISTAKES = KINDS.filter((kind) => kind !== 'hit' && kind !== 'ignored');
+
+/** Read JSON that was packed by gzip and written in base64. */
+async function unpack(text) {
+  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'));
+  return JSON.parse(await new Response(stream).text());
+}
 
 function byId(id) {
   return document.getElementById(id);
