@@ -20,7 +20,7 @@ _HOMES = {
     "Region": "paddle_ground.records",
     "Sample": "paddle_ground.records",
     "Truth": "paddle_ground.records",
-    "coordinate_space": "paddle_ground.boxes",
+    "coordinate_space": "paddle_ground.spaces",
     "evaluate_detection": "paddle_ground.evaluate.detection",
     "evaluate_text": "paddle_ground.evaluate.text",
     "ground": "paddle_ground.infer",

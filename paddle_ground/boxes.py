@@ -1,4 +1,4 @@
-"""Box arithmetic: layouts, areas, clipping, IoU, and the coordinate spaces that models speak.
+"""Box arithmetic: layouts, areas, clipping, IoU.
 
 Takes and gives numpy arrays of shape (N, 4); float64 pixels unless a name says otherwise.
 Knows nothing of files, labels, text or models. Pixel coordinates are continuous: an image of
@@ -7,7 +7,6 @@ width w spans 0..w, and the box (0, 0, w, h) covers it whole (COCO's convention,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -56,8 +55,8 @@ def xywh_to_xyxy(boxes_xywh: npt.ArrayLike) -> FloatArray:
         BoxError: A size is negative or a number is not finite; the message names the first such row.
     """
     boxes = as_boxes(boxes_xywh)
-    _refuse_first(~np.isfinite(boxes).all(axis=1), boxes, "is not finite")
-    _refuse_first((boxes[:, 2:] < 0).any(axis=1), boxes, "has a negative width or height")
+    refuse_first(~np.isfinite(boxes).all(axis=1), boxes, "is not finite")
+    refuse_first((boxes[:, 2:] < 0).any(axis=1), boxes, "has a negative width or height")
     return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
 
 
@@ -74,8 +73,8 @@ def xyxy_to_xywh(boxes_xyxy: npt.ArrayLike) -> FloatArray:
         BoxError: The corners are swapped or a number is not finite; the message names the first such row.
     """
     boxes = as_boxes(boxes_xyxy)
-    _refuse_first(~np.isfinite(boxes).all(axis=1), boxes, "is not finite")
-    _refuse_first((boxes[:, 2:] < boxes[:, :2]).any(axis=1), boxes, "has swapped corners")
+    refuse_first(~np.isfinite(boxes).all(axis=1), boxes, "is not finite")
+    refuse_first((boxes[:, 2:] < boxes[:, :2]).any(axis=1), boxes, "has swapped corners")
     return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
 
 
@@ -177,92 +176,6 @@ def valid_mask(boxes_xyxy: npt.ArrayLike, min_side: float = 0.0) -> BoolArray:
     return mask
 
 
-@dataclass(frozen=True, slots=True)
-class CoordinateSpace:
-    """The numbers in which a family of models speaks of boxes.
-
-    Attributes:
-        name: As written into `samples.meta.json` and `grounding.json`.
-        maximum: The number that stands for the right and the bottom border.
-    """
-
-    name: str
-    maximum: int
-
-    def encode(self, boxes_xyxy_px: npt.ArrayLike, size_wh: tuple[float, float]) -> IntArray:
-        """Turn pixels into the model's integers.
-
-        Args:
-            boxes_xyxy_px: Shape (N, 4), pixels.
-            size_wh: Width and height of the image in pixels, both above 0.
-
-        Returns:
-            Shape (N, 4), int64 in 0..maximum. Halves are rounded up, what lies outside the image is clipped.
-
-        Raises:
-            BoxError: A number is not finite, or a side of the image is not positive.
-        """
-        boxes = as_boxes(boxes_xyxy_px)
-        _refuse_first(~np.isfinite(boxes).all(axis=1), boxes, "is not finite")
-        scaled = np.floor(boxes * self.maximum / _sides_xyxy(size_wh) + 0.5)
-        encoded: IntArray = np.clip(scaled, 0, self.maximum).astype(np.int64)
-        return encoded
-
-    def widen(self, boxes_xyxy: npt.ArrayLike) -> IntArray:
-        """Give boxes that rounding left without width or height one unit of it.
-
-        Args:
-            boxes_xyxy: Shape (N, 4), as `encode` gives them.
-
-        Returns:
-            Shape (N, 4), int64; the far corner moves out by one, or at the border the near one in.
-        """
-        boxes: IntArray = as_boxes(boxes_xyxy).astype(np.int64)
-        flat = boxes[:, :2] == boxes[:, 2:]
-        at_border = boxes[:, 2:] == self.maximum
-        boxes[:, 2:] += flat & ~at_border
-        boxes[:, :2] -= flat & at_border
-        return boxes
-
-    def decode(self, boxes_xyxy: npt.ArrayLike, size_wh: tuple[float, float]) -> FloatArray:
-        """Turn the model's numbers into pixels.
-
-        Args:
-            boxes_xyxy: Shape (N, 4), 0..maximum.
-            size_wh: Width and height of the image in pixels, both above 0.
-
-        Returns:
-            Shape (N, 4), float64 pixels; at most half a step (side / maximum / 2) away from what was encoded.
-
-        Raises:
-            BoxError: A side of the image is not positive.
-        """
-        decoded: FloatArray = as_boxes(boxes_xyxy) * _sides_xyxy(size_wh) / self.maximum
-        return decoded
-
-
-RELATIVE_1000 = CoordinateSpace("relative_1000", 1000)
-"""Qwen3-VL and Qwen2-VL: thousandths of the image's width and height, 0..1000."""
-
-_SPACES = {space.name: space for space in (RELATIVE_1000,)}
-
-
-def coordinate_space(name: str) -> CoordinateSpace:
-    """Look a coordinate space up by its name.
-
-    Args:
-        name: For example "relative_1000".
-
-    Raises:
-        BoxError: Nobody knows that name; the message lists the known ones.
-    """
-    try:
-        return _SPACES[name]
-    except KeyError:
-        known = ", ".join(sorted(_SPACES))
-        raise BoxError(f"unknown coordinate space {name!r}; known: {known}") from None
-
-
 def _overlap_matrix(a: FloatArray, b: FloatArray) -> FloatArray:
     low = np.maximum(a[:, None, :2], b[None, :, :2])
     high = np.minimum(a[:, None, 2:], b[None, :, 2:])
@@ -275,14 +188,17 @@ def _sides(boxes_xyxy: FloatArray) -> FloatArray:
     return boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]
 
 
-def _sides_xyxy(size_wh: tuple[float, float]) -> FloatArray:
-    width, height = size_wh
-    if not (width > 0 and height > 0):
-        raise BoxError(f"an image must be at least 1 pixel wide and high, found {width} x {height}")
-    return np.array([width, height, width, height], dtype=np.float64)
+def refuse_first(bad: BoolArray, boxes: FloatArray, complaint: str) -> None:
+    """Name the first bad box.
 
+    Args:
+        bad: Shape (N,).
+        boxes: Shape (N, 4).
+        complaint: What is wrong with it, such as "is not finite".
 
-def _refuse_first(bad: BoolArray, boxes: FloatArray, complaint: str) -> None:
+    Raises:
+        BoxError: There is one.
+    """
     if bad.any():
         row = int(np.argmax(bad))
         raise BoxError(f"box {row} {complaint}: {boxes[row].tolist()}")

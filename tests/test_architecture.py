@@ -24,7 +24,7 @@ SOURCES = {
     for path in sorted(PACKAGE.rglob("*.py"))
 }
 
-FOUNDATION = ("errors", "files", "families", "boxes", "records", "answers", "prompts")
+FOUNDATION = ("errors", "files", "resize", "families", "boxes", "spaces", "records", "answers", "prompts")
 # A stage may import itself, the foundation, and what this table names. Data flows one way, so every
 # stage's list is a part of the ones before it; `backend` serves the two stages that run a model.
 STAGES = {

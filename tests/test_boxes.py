@@ -9,16 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paddle_ground.boxes import (
-    RELATIVE_1000,
-    box_areas,
-    clip_boxes,
-    coordinate_space,
-    iou_matrix,
-    valid_mask,
-    xywh_to_xyxy,
-    xyxy_to_xywh,
-)
+from paddle_ground.boxes import box_areas, clip_boxes, iou_matrix, valid_mask, xywh_to_xyxy, xyxy_to_xywh
 from paddle_ground.errors import BoxError
 
 SIDES = st.integers(1, 8000)
@@ -138,51 +129,3 @@ def test_valid_mask_row_by_row():
     assert valid_mask(rows).tolist() == [True, False, False, False, False, True]
     assert valid_mask(rows, min_side=2).tolist() == [False, False, False, False, False, True]
     assert valid_mask([]).shape == (0,)
-
-
-def test_relative_1000_by_hand():
-    # 0.5 / 1000 of 640 px is 0.32 px: the half is rounded up, what is below it down.
-    boxes = [[0, 0, 640, 480], [320, 120, 480, 360], [0.32, 0.24, 0.319, 0.239]]
-    assert RELATIVE_1000.encode(boxes, (640, 480)).tolist() == [
-        [0, 0, 1000, 1000],
-        [500, 250, 750, 750],
-        [1, 1, 0, 0],
-    ]
-    assert RELATIVE_1000.decode([[500, 250, 750, 750]], (640, 480)).tolist() == [[320, 120, 480, 360]]
-
-
-def test_encoding_clips_what_is_outside():
-    assert RELATIVE_1000.encode([[-50, 10, 700, 500]], (640, 480)).tolist() == [[0, 21, 1000, 1000]]
-
-
-@given(boxes_in(), st.just((640, 480)))
-def test_decoding_comes_within_half_a_step(box, size_wh):
-    back = RELATIVE_1000.decode(RELATIVE_1000.encode([box], size_wh), size_wh)
-    steps = np.array([*size_wh, *size_wh]) / 1000
-    assert (np.abs(back - [box]) <= steps / 2 + 1e-9).all()
-
-
-@given(st.lists(st.integers(0, 1000), min_size=4, max_size=4), SIDES, SIDES)
-def test_encoding_takes_back_what_was_decoded(numbers, width, height):
-    size_wh = (width, height)
-    assert RELATIVE_1000.encode(RELATIVE_1000.decode([numbers], size_wh), size_wh).tolist() == [numbers]
-
-
-def test_boxes_without_width_are_widened_by_one_unit():
-    flat = [[5, 7, 5, 9], [1000, 3, 1000, 4], [0, 1000, 4, 1000], [6, 6, 6, 6], [1, 2, 3, 4]]
-    wide = [[5, 7, 6, 9], [999, 3, 1000, 4], [0, 999, 4, 1000], [6, 6, 7, 7], [1, 2, 3, 4]]
-    assert RELATIVE_1000.widen(flat).tolist() == wide
-    assert RELATIVE_1000.widen([]).shape == (0, 4)
-
-
-def test_encoding_refuses_nan_and_empty_images():
-    with pytest.raises(BoxError, match="box 0 is not finite"):
-        RELATIVE_1000.encode([[0, 0, math.nan, 1]], (640, 480))
-    with pytest.raises(BoxError, match="640 x 0"):
-        RELATIVE_1000.encode([[0, 0, 1, 1]], (640, 0))
-
-
-def test_spaces_are_found_by_name():
-    assert coordinate_space("relative_1000") is RELATIVE_1000
-    with pytest.raises(BoxError, match=r"'relative_1'; known: .*relative_1000"):
-        coordinate_space("relative_1")

@@ -7,18 +7,30 @@ from pathlib import Path
 
 import pytest
 
-from paddle_ground.boxes import coordinate_space
-from paddle_ground.errors import ConfigError
-from paddle_ground.families import FAMILIES, QWEN2_5_VL, QWEN3_VL, Family, family, family_of
+from paddle_ground.errors import ConfigError, ModelError
+from paddle_ground.families import (
+    FAMILIES,
+    PREPARED,
+    QWEN2_5_VL,
+    QWEN2_VL,
+    QWEN3_VL,
+    Family,
+    family,
+    family_of,
+    prepared_family,
+    spoken_family,
+)
+from paddle_ground.spaces import coordinate_space
 
 
-@pytest.mark.parametrize("known", FAMILIES.values(), ids=lambda f: f.model_type)
+@pytest.mark.parametrize("known", PREPARED.values(), ids=lambda f: f.model_type)
 def test_facts_are_those_of_paddleformers(known: Family) -> None:
     pytest.importorskip("paddleformers")
     from paddleformers.datasets.template.template import TEMPLATES
     from paddleformers.transformers.auto.configuration import CONFIG_MAPPING_NAMES
 
-    assert known.model_type in CONFIG_MAPPING_NAMES
+    # PaddleFormers has Qwen2-VL's template, but not its model: data can be prepared, nothing trained.
+    assert (known.model_type in CONFIG_MAPPING_NAMES) == (known.model_type in FAMILIES)
     assert all(template in TEMPLATES for template in known.templates)
     assert known.template in known.templates
 
@@ -70,4 +82,23 @@ def test_an_unknown_family_is_named_with_the_known_ones() -> None:
 
 
 def test_published_spaces_are_known_to_boxes() -> None:
-    assert coordinate_space(QWEN3_VL.coordinate_space).name == QWEN3_VL.coordinate_space
+    for known in PREPARED.values():
+        assert coordinate_space(known.coordinate_space, known.resize()).name == known.coordinate_space
+
+
+def test_more_families_are_prepared_for_than_run() -> None:
+    assert prepared_family("qwen2_vl").coordinate_space == "relative_1000"
+    with pytest.raises(ConfigError, match="`glm`; expected one of qwen3_vl, qwen2_5_vl, qwen2_vl"):
+        prepared_family("glm")
+
+
+@pytest.mark.parametrize(
+    ("model_type", "expected"),
+    [("qwen3_vl_moe", QWEN3_VL), ("qwen2_5_vl", QWEN2_5_VL), ("qwen2_vl", QWEN2_VL), ("llava", None)],
+)
+def test_a_folder_tells_what_it_speaks(tmp_path: Path, model_type: str, expected: Family | None) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": model_type}))
+    assert spoken_family(tmp_path) is expected
+    (tmp_path / "config.json").write_text("[]")
+    with pytest.raises(ModelError, match="name a model folder"):
+        spoken_family(tmp_path)

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from paddle_ground.answers import AnswerFormat, AnswerRegion, render_target
-from paddle_ground.boxes import BoolArray, CoordinateSpace, FloatArray, IntArray, clip_boxes, valid_mask
+from paddle_ground.boxes import BoolArray, FloatArray, IntArray, clip_boxes, valid_mask
 from paddle_ground.data.choices import BoxOrder, MaxBoxesBy
 from paddle_ground.data.order import order_boxes
 from paddle_ground.data.source import SourceRow
 from paddle_ground.records import Message, Sample, TruthBox, TruthImage
 from paddle_ground.records.samples import IMAGE_MARK
+from paddle_ground.spaces import CoordinateSpace
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +173,7 @@ def answer(
         asked[list(question.boxes)] = True
         keep, said = keep & asked, said & asked
     chosen = checked.inside_xyxy_px[said]
-    numbers = options.space.widen(options.space.encode(chosen, image.size_wh))
+    numbers = options.space.widen(options.space.encode(chosen, image.size_wh), image.size_wh)
     categories = row.category_ids[said]
     # By name and prompt, so that it depends on nothing else: not on workers, not on other rows.
     seed = f"{options.seed} {image.file_name} {question.prompt}"

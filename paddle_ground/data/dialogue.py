@@ -15,11 +15,12 @@ from typing import Literal
 import numpy as np
 
 from paddle_ground.answers import AnswerFormat, AnswerRegion, fill_marks, render_target
-from paddle_ground.boxes import BoolArray, CoordinateSpace, FloatArray, IntArray, clip_boxes, valid_mask
+from paddle_ground.boxes import BoolArray, FloatArray, IntArray, clip_boxes, valid_mask
 from paddle_ground.data.source import DialogueRow
 from paddle_ground.errors import AnswerError, DataError
 from paddle_ground.records import Message, Sample, TruthBox, TruthImage
 from paddle_ground.records.samples import BOX_MARK, IMAGE_MARK, REF_MARK
+from paddle_ground.spaces import CoordinateSpace
 
 IntBox = tuple[int, int, int, int]
 
@@ -241,7 +242,8 @@ def _check_boxes(row: DialogueRow, images: Sequence[TruthImage], space: Coordina
     for number, image in enumerate(images):
         own = row.box_images == number
         inside[own] = clip_boxes(boxes[own], image.size_wh)
-        numbers[own & is_finite] = space.widen(space.encode(inside[own & is_finite], image.size_wh))
+        encoded = space.encode(inside[own & is_finite], image.size_wh)
+        numbers[own & is_finite] = space.widen(encoded, image.size_wh)
     is_usable = valid_mask(inside) & is_finite
     complaints = tuple(
         ("", "") if usable else (_reason(box), f"{row.where} box {place}: {box.tolist()}")

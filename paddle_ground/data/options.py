@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 
 from paddle_ground.answers import answer_format
-from paddle_ground.boxes import coordinate_space
 from paddle_ground.data.choices import Ask, BoxOrder, MaxBoxesBy, PromptLanguage, Task
 from paddle_ground.data.order import BOX_ORDERS
 from paddle_ground.data.recognise import AUTO, find_format
@@ -24,6 +23,7 @@ from paddle_ground.data.relabel import EVERY_CLASS, ClassChoice
 from paddle_ground.data.sampling import draw_splits
 from paddle_ground.errors import ConfigError
 from paddle_ground.prompts import check_given
+from paddle_ground.spaces import coordinate_space
 
 if TYPE_CHECKING:
     from paddle_ground.data.augment.stage import AugmentOptions

@@ -24,7 +24,6 @@ from pathlib import Path
 
 from paddle_ground import __version__
 from paddle_ground.answers import AnswerFormat, answer_format
-from paddle_ground.boxes import coordinate_space
 from paddle_ground.data.classes import read_classes
 from paddle_ground.data.convert import RowOptions
 from paddle_ground.data.download import download_dataset
@@ -53,6 +52,7 @@ from paddle_ground.files import sha256_file
 from paddle_ground.prompts import DETECT_ALL, detect_classes
 from paddle_ground.records import SamplesMeta, meta_path, read_meta, truth_path
 from paddle_ground.records.samples import BOX_MARK, IMAGE_MARK, REF_MARK
+from paddle_ground.spaces import coordinate_space
 
 __all__ = ["OpenedSource", "PrepareOptions", "PrepareReport", "prepare"]
 

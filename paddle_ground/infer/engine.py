@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from paddle_ground.answers import answer_format
-from paddle_ground.boxes import RELATIVE_1000, CoordinateSpace, coordinate_space
 from paddle_ground.errors import ConfigError, ModelError
 from paddle_ground.families import family
 from paddle_ground.infer.generation import Generation
@@ -24,6 +23,7 @@ from paddle_ground.infer.rows import Constraint, Row
 from paddle_ground.infer.sampling import GREEDY, Sampling
 from paddle_ground.infer.vocabulary import Vocabulary
 from paddle_ground.records import GroundingConfig
+from paddle_ground.spaces import RELATIVE_1000, CoordinateSpace, coordinate_space
 
 DEFAULT_MAX_NEW_TOKENS = 512
 
@@ -57,8 +57,8 @@ class Engine:
         """Load a model folder.
 
         Args:
-            model_dir: A checkpoint of a known family. Its `grounding.json` says how it must be asked; where it
-                has none, the model family's defaults are taken and a warning says so.
+            model_dir: A checkpoint of a known family. Its `grounding.json` says how it must be asked; where
+                it has none, the model family's defaults are taken and a warning says so.
             dtype: "float32", "bfloat16" or "float16"; a CPU has kernels for float32 only.
 
         Raises:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from paddle_ground.boxes import RELATIVE_1000
 from paddle_ground.errors import ModelError
 from paddle_ground.records import GroundingConfig, meta_path, read_meta
+from paddle_ground.spaces import RELATIVE_1000
 
 LOGGER = logging.getLogger(__name__)
 

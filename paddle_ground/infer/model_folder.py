@@ -8,10 +8,10 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from paddle_ground.boxes import RELATIVE_1000
 from paddle_ground.infer.preprocess import PixelLimits
 from paddle_ground.records import GroundingConfig, read_grounding
 from paddle_ground.records.meta import GROUNDING_FILE
+from paddle_ground.spaces import RELATIVE_1000
 
 LOGGER = logging.getLogger(__name__)
 

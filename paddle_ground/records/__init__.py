@@ -38,6 +38,7 @@ from paddle_ground.records.samples import (
     sample_to_line,
     write_samples,
 )
+from paddle_ground.records.spaces import samples_space
 from paddle_ground.records.truth import (
     Category,
     Truth,
@@ -78,6 +79,7 @@ __all__ = [
     "resolve_image",
     "sample_from_line",
     "sample_to_line",
+    "samples_space",
     "truth_box_to_line",
     "truth_image_to_line",
     "truth_path",

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paddle_ground.answers import AnswerFormat, parse
-from paddle_ground.boxes import RELATIVE_1000, iou_matrix
+from paddle_ground.boxes import iou_matrix
 from paddle_ground.data.convert import RowOptions, convert_row
 from paddle_ground.data.source import SourceRow
 from paddle_ground.records import TruthImage, sample_from_line, sample_to_line
+from paddle_ground.spaces import RELATIVE_1000
 
 NAN = math.nan
 

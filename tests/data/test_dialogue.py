@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from paddle_ground.answers import AnswerFormat, fill_marks, parse
-from paddle_ground.boxes import RELATIVE_1000
 from paddle_ground.data.dialogue import (
     ANY_OBJECT,
     EMPTY_GROUNDING,
@@ -17,6 +16,7 @@ from paddle_ground.data.dialogue import (
 from paddle_ground.data.source import DialogueRow
 from paddle_ground.errors import DataError
 from paddle_ground.records import Message, Sample, TruthImage, sample_from_line, sample_to_line
+from paddle_ground.spaces import RELATIVE_1000
 
 ONE = (TruthImage(7, "images/a.jpg", (200, 100)),)
 TWO = (*ONE, TruthImage(8, "images/b.jpg", (1000, 500)))

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from paddle_ground.boxes import RELATIVE_1000
 from paddle_ground.data.lessons import write_lessons
 from paddle_ground.data.lessons.questions import ASKERS, ask
 from paddle_ground.data.lessons.things import DIGITS, KINDS, Thing, digit_mask, draw_things
@@ -17,6 +16,7 @@ from paddle_ground.data.lessons.words import CHINESE, ENGLISH
 from paddle_ground.data.scenes import COLOURS
 from paddle_ground.errors import ConfigError
 from paddle_ground.records import meta_path, read_meta, read_samples, read_truth, truth_path
+from paddle_ground.spaces import RELATIVE_1000
 
 WORDS = {"leftmost": (0, min), "rightmost": (0, max), "topmost": (1, min), "lowest": (1, max)}
 BESIDE = {"left of": (0, -1), "right of": (0, 1), "above": (1, -1), "below": (1, 1)}

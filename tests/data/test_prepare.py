@@ -12,12 +12,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from paddle_ground.boxes import RELATIVE_1000
 from paddle_ground.data.prepare import PrepareOptions, prepare
 from paddle_ground.data.synth import SceneStyle, write_synth
 from paddle_ground.errors import ConfigError, DataError, PaddleGroundError
 from paddle_ground.files import sha256_file
 from paddle_ground.records import meta_path, read_meta, read_samples, read_truth, resolve_image, truth_path
+from paddle_ground.spaces import RELATIVE_1000
 
 PLAIN_BOX = (20.0, 12.0, 60.0, 40.0)
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from paddle_ground.answers import answer_format
-from paddle_ground.boxes import RELATIVE_1000
 from paddle_ground.data.check.answering import AnswerCheck
 from paddle_ground.data.check.beside import Beside, TruthCheck
 from paddle_ground.data.check.geometry import GeometryCheck
@@ -21,6 +20,7 @@ from paddle_ground.data.check.options import CheckOptions
 from paddle_ground.data.check.turns import RepeatCheck, TurnCheck
 from paddle_ground.data.check.view import SampleCheck
 from paddle_ground.errors import AnswerError
+from paddle_ground.spaces import RELATIVE_1000
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from paddle_ground.boxes import RELATIVE_1000, FloatArray, valid_mask, xyxy_to_xywh
+from paddle_ground.boxes import FloatArray, valid_mask, xyxy_to_xywh
+from paddle_ground.spaces import RELATIVE_1000
 
 IntSizes = npt.NDArray[np.int32]
 

@@ -10,12 +10,13 @@ import math
 from dataclasses import dataclass
 
 from paddle_ground.answers import Repair, parse
-from paddle_ground.boxes import RELATIVE_1000, FloatArray, as_boxes, clip_boxes, map_boxes, valid_mask
+from paddle_ground.boxes import FloatArray, as_boxes, clip_boxes, map_boxes, valid_mask
 from paddle_ground.data.classes import check_classes
 from paddle_ground.data.distill.agreement import SaidBox
 from paddle_ground.data.distill.client import Reply
 from paddle_ground.data.distill.options import AskOptions, TeacherQuestion, TeacherSpace
 from paddle_ground.errors import DataError
+from paddle_ground.spaces import RELATIVE_1000
 
 # An answer that stops early is wrong about all that it did not come to. "loop": ours that went in circles.
 _UNFINISHED = ("length", "loop", "content_filter")

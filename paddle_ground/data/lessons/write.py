@@ -25,7 +25,6 @@ from PIL import Image
 
 from paddle_ground import __version__
 from paddle_ground.answers import AnswerFormat, AnswerRegion, Target, render_target
-from paddle_ground.boxes import RELATIVE_1000
 from paddle_ground.data.lessons.questions import ASKERS, Question, ask
 from paddle_ground.data.lessons.things import Thing, draw_things
 from paddle_ground.data.lessons.words import CHINESE, ENGLISH, Words
@@ -47,6 +46,7 @@ from paddle_ground.records import (
     write_truth,
 )
 from paddle_ground.records.samples import IMAGE_MARK
+from paddle_ground.spaces import RELATIVE_1000
 
 _CHINESE_SHARE = 0.25
 _VAL_SEED = 1 << 40  # Far from any number that training pictures are drawn with.

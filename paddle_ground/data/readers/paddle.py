@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from paddle_ground.boxes import RELATIVE_1000, CoordinateSpace, coordinate_space
 from paddle_ground.data.readers import Format, ReaderOptions
 from paddle_ground.data.readers.annotation_files import HEADS, AnnotationFile, matching, open_files, say_files
 from paddle_ground.data.readers.pictures import Pictures
@@ -24,8 +23,9 @@ from paddle_ground.data.readers.swift import read_swift_row
 from paddle_ground.data.readers.turns import Dialogue
 from paddle_ground.data.source import Source
 from paddle_ground.errors import DataError, RecordError
-from paddle_ground.records import TruthImage, meta_path, read_meta, read_truth, truth_path
+from paddle_ground.records import TruthImage, meta_path, read_meta, read_truth, samples_space, truth_path
 from paddle_ground.records.samples import IMAGE_MARK
+from paddle_ground.spaces import RELATIVE_1000, CoordinateSpace
 
 Box = tuple[float, ...]
 
@@ -76,7 +76,7 @@ def _read_row(value: dict[str, Any], where: str, file: AnnotationFile) -> Dialog
 def _read_known(file: AnnotationFile) -> _Known:
     meta, truth = meta_path(file.path), truth_path(file.path)
     try:
-        space = coordinate_space(read_meta(meta).coordinate_space) if meta.is_file() else RELATIVE_1000
+        space = samples_space(read_meta(meta)) if meta.is_file() else RELATIVE_1000
         if not truth.is_file():
             return _Known(space, {}, {})
         known = read_truth(truth)
@@ -126,7 +126,8 @@ def _exact_boxes(known: _Known, image: TruthImage | None) -> dict[tuple[str, tup
     if image is None:
         return found
     for label, box in known.boxes.get(image.id, []):
-        numbers = tuple(known.space.widen(known.space.encode([box], image.size_wh))[0].tolist())
+        encoded = known.space.encode([box], image.size_wh)
+        numbers = tuple(known.space.widen(encoded, image.size_wh)[0].tolist())
         found[label, numbers].append(box)
         if image.phrase:  # The samples say the phrase, the truth its one class.
             found["", numbers].append(box)

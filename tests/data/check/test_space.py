@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paddle_ground.boxes import RELATIVE_1000
 from paddle_ground.data.check.space import judge_numbers
+from paddle_ground.spaces import RELATIVE_1000
 
 
 def scene(seed: int, count: int, size_wh: tuple[int, int]) -> np.ndarray:

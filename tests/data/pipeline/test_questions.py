@@ -7,13 +7,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from paddle_ground.answers import AnswerFormat, AnswerRegion, parse, render
-from paddle_ground.boxes import RELATIVE_1000
 from paddle_ground.data.convert import RowOptions, answer, check_row
 from paddle_ground.data.questions import TaskOptions, ask
 from paddle_ground.errors import DataError
 from paddle_ground.evaluate import evaluate_detection
 from paddle_ground.prompts import detect_classes, refer
 from paddle_ground.records import Prediction, Region, TruthImage, sample_from_line, sample_to_line
+from paddle_ground.spaces import RELATIVE_1000
 
 CAT, DOG, CUP, CAR = range(4)
 LEFT, RIGHT, SMALL = (0, 0, 20, 40), (50, 8, 90, 48), (40, 60, 44, 63)
@@ -190,7 +190,7 @@ def test_every_answer_is_its_truth(make_row, objects, phrases, task, ask_for, ab
         for box in found.truth:
             if not box.is_crowd:
                 name = question.phrase or options.class_names[box.category_id]
-                numbers = RELATIVE_1000.widen(RELATIVE_1000.encode([box.box_xyxy_px], (100, 80)))
+                numbers = RELATIVE_1000.widen(RELATIVE_1000.encode([box.box_xyxy_px], (100, 80)), (100, 80))
                 meant.add((name, tuple(numbers[0].tolist())))
         assert said == meant
         assert sample_from_line(sample_to_line(found.sample), "x:1") == found.sample
