@@ -8,20 +8,25 @@ called twice. Knows no data.
 from __future__ import annotations
 
 import math
+import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from paddle_ground.errors import ConfigError
 
-def apply(args: Mapping[str, Any]) -> None:
+
+def apply(args: Mapping[str, Any], targets: Sequence[str]) -> None:
     """Put every mend of this file in place.
 
     Args:
         args: The YAML.
+        targets: `grounding.lora_targets`; empty for all that PaddleFormers takes.
     """
     use_the_asked_alpha(args)
+    adapt_the_asked_layers(targets)
     start_alike_in_any_parting(args)
 
 
@@ -44,6 +49,50 @@ def use_the_asked_alpha(args: Mapping[str, Any]) -> None:
         return LoRAConfig(**{**values, **asked})
 
     workflow.LoRAConfig = configured
+
+
+def adapt_the_asked_layers(targets: Sequence[str]) -> None:
+    """Give adapters to some kinds of layers only.
+
+    Symptom: PaddleFormers has no key for it; every linear layer of decoder and vision tower gets one.
+
+    Args:
+        targets: Last parts of layers' names (`q_proj`); empty for all that PaddleFormers takes.
+    """
+    from paddleformers.cli.train.sft import workflow
+
+    stock = getattr(workflow.get_lora_target_modules, "stock", workflow.get_lora_target_modules)
+
+    def get_lora_target_modules(model: Any) -> list[str]:
+        patterns: list[str] = stock(model)
+        if not targets:
+            return patterns
+        return layers_named(targets, patterns, [name for name, _ in model.named_sublayers()])
+
+    get_lora_target_modules.stock = stock  # type: ignore[attr-defined]
+    workflow.get_lora_target_modules = get_lora_target_modules
+
+
+def layers_named(targets: Sequence[str], patterns: Sequence[str], layers: Sequence[str]) -> list[str]:
+    """Pick layers by the last part of their names.
+
+    Args:
+        targets: The last parts.
+        patterns: Regular expressions of the layers that may have an adapter.
+        layers: The model's.
+
+    Raises:
+        ConfigError: A target is no layer that may have one.
+    """
+    able = [name for name in layers if any(re.fullmatch(pattern, name) for pattern in patterns)]
+    kinds = {name.rpartition(".")[2] for name in able}
+    unknown = [target for target in targets if target not in kinds]
+    if unknown:
+        raise ConfigError(
+            f"`grounding.lora_targets`: {', '.join(unknown)} is no layer of this model that may have an "
+            f"adapter; expected some of {', '.join(sorted(kinds))}"
+        )
+    return [name for name in able if name.rpartition(".")[2] in targets]
 
 
 def start_alike_in_any_parting(args: Mapping[str, Any]) -> None:

@@ -82,7 +82,7 @@ def prepare_process(args: dict[str, Any]) -> None:
     mends.init_fleet_once()
     recompute.accept_row_indices_in_vision_recompute()
     tensor_parallel.apply(args)
-    adapters.apply(args)
+    adapters.apply(args, settings.lora_targets)
     several_machines.apply()
     whole_checkpoints.apply(args)
     trained_text.write_first_samples()

@@ -42,6 +42,9 @@ class GroundingSettings:
         keep_best: The metric (one of `METRICS`) whose best model so far is kept in `best` of the run's
             folder; none for none.
         stop_after: So many evaluations in a row without a new best end the training; none for never.
+        lora_targets: Layers that get an adapter, by the last part of their names: q_proj, k_proj, v_proj,
+            o_proj, gate_proj, up_proj, down_proj; qkv, proj, linear_fc1, linear_fc2 in the vision tower;
+            empty for all of them.
     """
 
     implementation: str = "auto"
@@ -51,6 +54,7 @@ class GroundingSettings:
     evaluate_samples: int = 16
     keep_best: str | None = None
     stop_after: int | None = None
+    lora_targets: tuple[str, ...] = ()
 
     @classmethod
     def from_mapping(cls, section: Mapping[str, Any]) -> GroundingSettings:
@@ -74,9 +78,12 @@ class GroundingSettings:
             if not left_out and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
                 problems.append(f"`grounding.{key}` is {value!r}; expected a positive whole number of {unit}")
         problems += _best_problems(section)
+        targets = section.get("lora_targets") or ()
+        if isinstance(targets, str) or not all(isinstance(name, str) for name in targets):
+            problems.append(f"`grounding.lora_targets` is {targets!r}; expected a list, [q_proj, v_proj]")
         if problems:
             raise ConfigError("; ".join(problems))
-        return cls(**section)
+        return cls(**{**section, "lora_targets": tuple(targets)})
 
 
 def _best_problems(section: Mapping[str, Any]) -> list[str]:

@@ -28,6 +28,7 @@ from paddle_ground.records import read_samples
 from paddle_ground.train.config import TrainConfig, load_config
 from paddle_ground.train.follow import TrainReport
 from paddle_ground.train.launch import train
+from paddle_ground.train.plan.settings import is_lora
 from paddle_ground.train.small_model import shapes_like
 
 STEPS_BEFORE, STEPS = 8, 16
@@ -113,7 +114,7 @@ def rehearse(
         losses=(*first.losses, *second.losses),
         skipped=first.skipped + second.skipped,
         seconds=first.seconds + second.seconds,
-        problems=tuple(_problems(first, second, load)),
+        problems=tuple(_problems(config, first, second, load)),
     )
     write_text(folder / REPORT, json.dumps(_plain(report), indent=2, ensure_ascii=False) + "\n")
     return report
@@ -141,6 +142,10 @@ def cpu_values(config: TrainConfig, folder: Path) -> dict[str, Any]:
     grounding = {**config.raw_grounding, "implementation": "native", "image_max_pixels": pixels}
     if smallest is not None:
         grounding["image_min_pixels"] = min(smallest, pixels)
+    if config.grounding.evaluate_every:
+        # Once in each half; a small model finds nothing yet, so that stopping early would end it at once.
+        grounding["evaluate_every"] = STEPS_BEFORE
+        grounding.pop("stop_after", None)
     values: dict[str, Any] = {
         "device": "cpu", "compute_type": "float32", "bf16": False, "fp16": False, "fp16_opt_level": "O1",
         "amp_master_grad": False,
@@ -153,6 +158,8 @@ def cpu_values(config: TrainConfig, folder: Path) -> dict[str, Any]:
         "max_steps": STEPS, "save_strategy": "steps", "save_steps": STEPS_BEFORE,
         "eval_steps": STEPS_BEFORE, "eval_iters": 1, "logging_steps": 1, "grounding": grounding,
     }  # fmt: skip
+    if asked.get("mix_strategy") == "random":
+        values["num_samples_each_epoch"] = min(_READ, int(asked.get("num_samples_each_epoch") or _READ))
     if asked.get("sharding"):
         # Stages 2 and 3 have no CPU implementation in Paddle; what they part, stage 1 parts less of.
         values |= {"sharding": "stage1", "sharding_parallel_size": 2, "split_param": False}
@@ -224,7 +231,9 @@ def _samples(path: Path) -> tuple[tuple[Part, ...], ...]:
     return tuple(tuple((str(text), bool(trained)) for text, trained in parts) for parts in found)
 
 
-def _problems(first: TrainReport, second: TrainReport, load: Callable[[Path], object]) -> Iterator[str]:
+def _problems(
+    config: TrainConfig, first: TrainReport, second: TrainReport, load: Callable[[Path], object]
+) -> Iterator[str]:
     values = [loss for _, loss in (*first.losses, *second.losses)]
     if not values or not all(map(math.isfinite, values)):
         yield "the loss is not finite"
@@ -236,10 +245,28 @@ def _problems(first: TrainReport, second: TrainReport, load: Callable[[Path], ob
     skipped = first.skipped + second.skipped
     if skipped:
         yield f"{skipped} times a sample was left out or replaced; look for SKIP in {second.log_path}"
+    if is_lora(config.values):
+        yield from _adapter_problems(second.output_dir)
+        return
     try:
         load(second.output_dir)
     except PaddleGroundError as error:
         yield f"inference can't load what was trained: {error}"
+
+
+def _adapter_problems(folder: Path) -> Iterator[str]:
+    """Tell what is wrong with an adapter, which is no model to ask before it is merged."""
+    import numpy as np
+    from safetensors.numpy import load_file
+
+    files = sorted(folder.glob("peft_model*.safetensors"))
+    learned = [weight for path in files for name, weight in load_file(path).items() if "lora_B" in name]
+    if not (folder / "lora_config.json").is_file() or not learned:
+        yield f"{folder}: training left no adapter"
+    elif not all(np.isfinite(weight).all() for weight in learned):
+        yield "the adapter holds numbers that are not finite"
+    elif not any(weight.any() for weight in learned):
+        yield "the adapter is what it was at the start: nothing was learned"
 
 
 def _plain(report: Rehearsal) -> Mapping[str, Any]:

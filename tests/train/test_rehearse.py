@@ -160,6 +160,45 @@ def test_the_eight_gpu_configuration_is_rehearsed_in_eight_processes(data: Path,
     check(rehearse(CONFIGS / "8b_sft_tp4.yaml", given, load=Engine.load, on_step=lambda *_: None), 8)
 
 
+def test_what_stops_early_or_lists_millions_of_samples_is_changed(
+    data: Path, tmp_path: Path, model_folder: Path
+) -> None:
+    given = overrides(data, tmp_path / "run", "mix_strategy=random", "num_samples_each_epoch=6000000")
+    section = "grounding={evaluate_every: 500, keep_best: eval_ap50, stop_after: 3}"
+    values = cpu_values(load_config(CONFIGS / "2b_sft.yaml", [*given, section]), model_folder)
+    assert values["num_samples_each_epoch"] == 500
+    assert values["grounding"]["evaluate_every"] == rehearsal.STEPS_BEFORE
+    assert values["grounding"]["keep_best"] == "eval_ap50"
+    assert "stop_after" not in values["grounding"]
+
+
+@pytest.mark.parametrize(
+    ("learned", "problem"),
+    [(None, "left no adapter"), (0.0, "nothing was learned"), (np.nan, "not finite"), (0.1, None)],
+)
+def test_an_adapter_is_looked_at_where_it_cannot_be_asked_yet(
+    tmp_path: Path, learned: float | None, problem: str | None
+) -> None:
+    from safetensors.numpy import save_file
+
+    if learned is not None:
+        (tmp_path / "lora_config.json").write_text("{}", encoding="utf-8")
+        weights = {"a.lora_A": np.ones((4, 2), np.float32), "a.lora_B": np.full((2, 4), learned, np.float32)}
+        save_file(weights, tmp_path / "peft_model-00001-of-00001.safetensors")
+    found = list(rehearsal._adapter_problems(tmp_path))
+    assert found == [] if problem is None else problem in found[0]
+
+
+@pytest.mark.heavy
+def test_an_adapter_with_a_best_model_is_rehearsed(data: Path, tmp_path: Path) -> None:
+    lora = ("fine_tuning=lora", "lora=true", "lora_rank=4", "lora_alpha=16")
+    section = "grounding={evaluate_every: 500, evaluate_samples: 2, keep_best: eval_ap50, stop_after: 3}"
+    given = overrides(data, tmp_path / "run", "sharding=", *lora, section)
+    found = rehearse(CONFIGS / "2b_sft.yaml", given, load=str, on_step=lambda *_: None)
+    assert found.problems == ()
+    assert (found.folder / "run" / "best" / "best.json").is_file()
+
+
 @pytest.mark.heavy
 def test_samples_that_do_not_fit_are_a_problem(data: Path, tmp_path: Path) -> None:
     given = overrides(data, tmp_path / "run", "max_seq_len=48", "sharding=")

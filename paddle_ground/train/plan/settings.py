@@ -135,6 +135,7 @@ def read_setup(config: TrainConfig, model: ModelSize, data: DataLengths, gpus: i
         attention=str(values.get("_attn_implementation") or "flashmask"),
         frozen=frozenset(part for key, part in _PARTS.items() if key in freeze),
         lora_rank=number(values, "lora_rank", _STOCK_RANK) if is_lora(values) else 0,
+        lora_targets=config.grounding.lora_targets,
         half=half,
         half_weights=half and str(values.get("fp16_opt_level", "O1")) == "O2",
         main_gradients=half and bool(values.get("amp_master_grad", True)),
