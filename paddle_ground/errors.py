@@ -50,7 +50,7 @@ class UnwritableError(DataError):
 
 
 class LostWorkerError(DataError):
-    """A process of a cluster that ended without a result; what others did can be used again."""
+    """A worker process that ended without a result; what others did can be used again."""
 
 
 class ConfigError(PaddleGroundError):

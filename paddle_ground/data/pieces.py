@@ -7,16 +7,16 @@ of the output nor duplicates across chunks (see `merge`), nor what becomes of a 
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
 from paddle_ground.data.notes import pair_to_lines
 from paddle_ground.data.plan import Piece
 from paddle_ground.data.source import Source
 from paddle_ground.data.staging import Staging
 from paddle_ground.data.take import PieceOptions, RowTaker
+from paddle_ground.data.workers import can_fork, forked_pool, lost_worker_as_error, run_in_worker
 from paddle_ground.files import atomic_writer
 
 Progress = Callable[[int, int], None]
@@ -24,6 +24,9 @@ Progress = Callable[[int, int], None]
 
 MEMORY_BYTES = 64 << 20
 """How much of the source all workers together hold, unpacked; Arrow takes about three times that."""
+
+PROCESSES_FROM = 400
+"""With fewer images than that, starting processes takes longer than they save."""
 
 
 def run_pieces(
@@ -36,52 +39,68 @@ def run_pieces(
 ) -> None:
     """Make all pieces that are not there yet.
 
+    Args:
+        source: Where from.
+        pieces: What to make.
+        options: How.
+        staging: Where to.
+        workers: How many pieces at a time: in processes where it is much work and the system can fork
+            without danger, else in threads, which get in each other's way with what is done in Python.
+        progress: Told of each piece, in order.
+
     Raises:
-        DataError: A chunk can't be read, an image is bad, or the folder can't be written.
+        DataError: A chunk can't be read, an image is bad, or the folder can't be written; of several, the
+            first in the order of the source.
+        LostWorkerError: A process ended without a result.
     """
-    total = sum(len(piece.rows) for piece in pieces)
-    done = 0
-    budget = _MemoryBudget(MEMORY_BYTES)
+    workers = min(workers, len(pieces))
+    images = sum(len(piece.rows) for piece in pieces)
 
     def make(piece: Piece) -> None:
-        with budget.take(piece.chunk.size_bytes):
-            make_piece(source, piece, options, staging)
+        make_piece(source, piece, options, staging)
 
-    with ThreadPoolExecutor(workers) as pool:
-        # Threads do: reading, unpacking, checksums and writing all happen outside the interpreter lock.
-        jobs = [pool.submit(make, piece) for piece in pieces]
-        try:
-            for piece, job in zip(pieces, jobs, strict=True):
-                job.result()
-                done += len(piece.rows)
-                if progress is not None:
-                    progress(done, total)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    if workers > 1 and images >= PROCESSES_FROM and can_fork():
+        pool: Executor = forked_pool(workers, make, pieces, staging.lock)
+        with lost_worker_as_error():
+            _run(pool, run_in_worker, pieces, workers, progress)
+    else:
+        _run(ThreadPoolExecutor(workers), lambda number: make(pieces[number]), pieces, workers, progress)
 
 
-class _MemoryBudget:
-    """Lets workers start only while what they unpack together stays below a limit."""
+def _run(
+    pool: Executor,
+    make: Callable[[int], None],
+    pieces: list[Piece],
+    workers: int,
+    progress: Progress | None,
+) -> None:
+    """Make pieces by their numbers, as many at a time as memory allows; give them back in order."""
+    total = sum(len(piece.rows) for piece in pieces)
+    jobs: deque[tuple[Piece, Future[None]]] = deque()
+    done = held = 0
 
-    def __init__(self, limit_bytes: int) -> None:
-        self._limit = limit_bytes
-        self._taken = 0
-        self._changed = threading.Condition()
+    def finish_oldest() -> None:
+        nonlocal done, held
+        piece, job = jobs[0]
+        job.result()
+        jobs.popleft()
+        held -= piece.chunk.size_bytes
+        done += len(piece.rows)
+        if progress is not None:
+            progress(done, total)
 
-    @contextmanager
-    def take(self, size_bytes: int) -> Iterator[None]:
-        # A chunk that is larger than the whole budget is worked on alone.
-        size = min(size_bytes, self._limit)
-        with self._changed:
-            self._changed.wait_for(lambda: self._taken + size <= self._limit)
-            self._taken += size
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._taken -= size
-                self._changed.notify_all()
+    try:
+        for number, piece in enumerate(pieces):
+            # A chunk that is larger than all that may be held is worked on alone.
+            while jobs and (held + piece.chunk.size_bytes > MEMORY_BYTES or len(jobs) > 2 * workers):
+                finish_oldest()
+            jobs.append((piece, pool.submit(make, number)))
+            held += piece.chunk.size_bytes
+        while jobs:
+            finish_oldest()
+    finally:
+        # None may write into the folder any more when it is given up or published.
+        pool.shutdown(cancel_futures=True)
 
 
 def make_piece(source: Source, piece: Piece, options: PieceOptions, staging: Staging) -> None:

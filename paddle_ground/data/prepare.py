@@ -121,7 +121,7 @@ def prepare(
         root = None if options.source is None else Path(options.source).resolve()
         options = replace(options, output_dir=Path(options.output_dir).resolve(), source=root)
     output_dir = Path(options.output_dir)
-    with lock_output(output_dir):
+    with lock_output(output_dir) as lock:
         source, recognised = _open_source(options, opened)
         notes = (str(recognised), *source.notes)
         row_options = _row_options(options, source.class_names)
@@ -132,7 +132,7 @@ def prepare(
             return PrepareReport(output_dir, finished, notes, reused=True)
         workers = options.workers or os.cpu_count() or 1
         draw = draw_pieces(source, options, workers)
-        staging = Staging(output_dir, f"{meta.settings[_FINGERPRINT]} {_PIECE_VERSION}")
+        staging = Staging(output_dir, f"{meta.settings[_FINGERPRINT]} {_PIECE_VERSION}", lock)
         try:
             piece_options = _piece_options(options, row_options, draw.phrases)
             if options.ray is None:

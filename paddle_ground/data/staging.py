@@ -35,6 +35,7 @@ class Staging:
     Args:
         root: The output folder, locked by `lock_output`.
         fingerprint: What the job depends on. Pieces of another job are thrown away.
+        lock: The open file that holds the lock, for processes that are forked to close.
 
     Attributes:
         folder: Where files are written until the result is published.
@@ -44,9 +45,9 @@ class Staging:
         DataError: The folder can't be written, or holds a result that is not ours.
     """
 
-    def __init__(self, root: Path, fingerprint: str) -> None:
+    def __init__(self, root: Path, fingerprint: str, lock: int | None = None) -> None:
         refuse_foreign(root)
-        self._root = root
+        self._root, self.lock = root, lock
         self.folder = root / FOLDER_NAME
         self.images = self.folder / IMAGES
         try:
@@ -79,11 +80,14 @@ class Staging:
 
 
 @contextmanager
-def lock_output(root: Path) -> Iterator[None]:
+def lock_output(root: Path) -> Iterator[int]:
     """Keep an output folder for this process; complete what a run before left half published.
 
     Args:
         root: The output folder; made if need be.
+
+    Yields:
+        The open file that holds the lock.
 
     Raises:
         DataError: The folder can't be written, or another process is writing it.
@@ -104,7 +108,7 @@ def lock_output(root: Path) -> Iterator[None]:
             ) from error
         if (root / FOLDER_NAME / _COMPLETE).is_file():
             _publish(root)
-        yield
+        yield handle
     finally:
         os.close(handle)
         if is_new and not any(root.iterdir()):
