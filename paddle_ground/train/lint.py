@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from paddle_ground.backend.data_sets import strategy_problems
-from paddle_ground.errors import ConfigError
+from paddle_ground.errors import ConfigError, ModelError
+from paddle_ground.families import DEFAULT, Family, family_of
 from paddle_ground.train.config import TrainConfig
+from paddle_ground.train.plan.model_size import model_size
 
-_KEY_HEADS = 8
 _THINKING = re.compile(r"(?i)thinking")
+_KEY_HEADS = 8  # All published Qwen3-VL have so many.
 _NUMBER_WITHOUT_POINT = re.compile(r"([-+]?\d+)([eE][-+]?\d+)")
 
 
@@ -40,12 +42,13 @@ class Finding:
         return f"`{self.key}`: {self.message}"
 
 
-def lint(config: TrainConfig, key_value_heads: int = _KEY_HEADS) -> tuple[Finding, ...]:
+def lint(config: TrainConfig, key_value_heads: int | None = None) -> tuple[Finding, ...]:
     """Find contradictions.
 
     Args:
         config: The checked configuration.
-        key_value_heads: Of the model; all published Qwen3-VL have eight.
+        key_value_heads: Of the model; left out, they are looked up by its folder or published name, and
+            where neither is known, eight are taken, as all Qwen3-VL have.
 
     Returns:
         Errors first.
@@ -53,10 +56,10 @@ def lint(config: TrainConfig, key_value_heads: int = _KEY_HEADS) -> tuple[Findin
     values = config.values
     found = [
         *_numbers(values),
-        *_template(values),
+        *_template(values, family_of(_model(values))),
         *_attention(values),
         *_precision(values),
-        *_parallel(values, key_value_heads),
+        *_parallel(values, key_value_heads or _key_heads(_model(values))),
         *_data(values),
         *_rest(values),
     ]
@@ -92,22 +95,43 @@ def _numbers(values: Mapping[str, Any]) -> Iterator[Finding]:
             yield _error(key, f"YAML reads {value} as text; write {match[1]}.0{match[2]}")
 
 
-def _template(values: Mapping[str, Any]) -> Iterator[Finding]:
+def _model(values: Mapping[str, Any]) -> str:
+    return str(values.get("model_name_or_path") or "").rstrip("/")
+
+
+def _key_heads(model: str) -> int:
+    try:
+        return model_size(model).key_value_heads
+    except ModelError:
+        return _KEY_HEADS
+
+
+def _template(values: Mapping[str, Any], known: Family | None) -> Iterator[Finding]:
     if values.get("template_backend") == "jinja":
         packed = ", and `packing: true` joins such samples" if values.get("packing") else ""
         yield _error(
             "template_backend",
             f"jinja leaves the marks of labels and boxes as they stand in the data{packed}; use custom",
         )
-    model = str(values.get("model_name_or_path") or "").rstrip("/").rpartition("/")[2]
-    if values.get("template") == "qwen3_vl" and not _THINKING.search(model):
+    template, model = values.get("template"), _model(values).rpartition("/")[2]
+    family = known or DEFAULT
+    if known and template is not None and template not in family.templates:
+        yield _error(
+            "template",
+            f"{template} is not what {family.title} was trained with; use {family.template} for {model}",
+        )
+    if family.thinking_template is None:
+        return
+    if template == family.thinking_template and not _THINKING.search(model):
         yield _warning(
             "template",
-            "qwen3_vl trains an empty think block before every answer, which an Instruct model never writes; "
-            "use qwen3_vl_nothink",
+            f"{template} trains an empty think block before every answer, which an Instruct model never "
+            f"writes; use {family.template}",
         )
-    if values.get("template") == "qwen3_vl_nothink" and _THINKING.search(model):
-        yield _warning("template", f"qwen3_vl_nothink for {model}, which thinks first; use qwen3_vl")
+    if template == family.template and _THINKING.search(model):
+        yield _warning(
+            "template", f"{template} for {model}, which thinks first; use {family.thinking_template}"
+        )
 
 
 def _attention(values: Mapping[str, Any]) -> Iterator[Finding]:
@@ -123,7 +147,7 @@ def _attention(values: Mapping[str, Any]) -> Iterator[Finding]:
     if full and (values.get("recompute_method") != "uniform" or values.get("recompute_num_layers") != 1):
         yield _warning(
             "recompute_granularity",
-            "the native Qwen3-VL recomputes only with `recompute_method: uniform` and "
+            "the native models recompute only with `recompute_method: uniform` and "
             "`recompute_num_layers: 1`; set both",
         )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from paddle_ground.errors import ConfigError
+from paddle_ground.families import DEFAULT, family_of
 from paddle_ground.train.config import known_keys, load_config
 
 CONFIGS = sorted((Path(__file__).resolve().parents[2] / "configs").rglob("*.yaml"))
@@ -25,6 +26,9 @@ def test_there_are_configs_for_gpu_and_cpu() -> None:
         "qwen3_vl/8b_sft_tp4.yaml",
         "qwen3_vl/2b_sft.yaml",
         "qwen3_vl/4b_sft_tp2.yaml",
+        "qwen2_5_vl/3b_sft.yaml",
+        "qwen2_5_vl/3b_lora.yaml",
+        "qwen2_5_vl/7b_sft_tp4.yaml",
     } <= names
 
 
@@ -34,7 +38,8 @@ def test_every_shipped_config_is_valid_and_says_what_it_is(path: Path) -> None:
     head = path.read_text(encoding="utf-8").split("\n\n")[0]
     for word in ("# Purpose:", "# Prerequisite:", "# Command:", "# Run on:"):
         assert word in head
-    assert config.values["template"] == "qwen3_vl_nothink"
+    family = family_of(str(config.values["model_name_or_path"])) or DEFAULT
+    assert config.values["template"] == family.template
     assert config.values["template_backend"] == "custom"
     assert config.values["custom_register_path"] == "paddle_ground/backend/plugin.py"
     if not config.on_cpu():

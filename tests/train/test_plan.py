@@ -23,7 +23,7 @@ from paddle_ground.train.plan.report import overrides_text, render
 from paddle_ground.train.plan.verdict import Machine, make_plan
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIGS = sorted((ROOT / "configs" / "qwen3_vl").glob("*.yaml"))
+CONFIGS = sorted((ROOT / "configs").glob("qwen*/*.yaml"))
 TWO, EIGHT = (ROOT / "configs" / "qwen3_vl" / name for name in ("2b_sft.yaml", "8b_sft_tp4.yaml"))
 
 
@@ -44,7 +44,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_tiny_model(tmp_path_factory.mktemp("model") / "m", "test", ["Where is it? none"], 0)
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_shipped_recipes_fit_the_machine_they_name(path: Path) -> None:
     plan = make_plan(load_config(path), Machine())
     assert plan.fits
@@ -170,6 +170,26 @@ def test_a_number_that_yaml_takes_for_text_is_an_error(word: str, right: str) ->
     assert finding.is_error
     assert str(finding) == f"`{key}`: YAML reads {text} as text; write {right}"
     assert lint(load_config(TWO, [f"{key}={right}"])) == ()
+
+
+SEVEN = ROOT / "configs" / "qwen2_5_vl" / "7b_sft_tp4.yaml"
+
+
+def test_a_template_of_another_family_is_an_error() -> None:
+    (finding,) = lint(load_config(SEVEN, ["template=qwen3_vl_nothink"]))
+    assert finding.is_error
+    assert "not what Qwen2.5-VL was trained with; use qwen2_vl for Qwen2.5-VL-7B-Instruct" in str(finding)
+    assert [f.key for f in lint(load_config(TWO, ["template=qwen2_vl"]))] == ["template"]
+    # A name that tells no family can't contradict a template.
+    assert lint(load_config(TWO, ["model_name_or_path=mine", "template=qwen2_vl"])) == ()
+
+
+def test_key_heads_are_those_of_the_model_that_is_named() -> None:
+    assert lint(load_config(SEVEN, ["tensor_model_parallel_size=2"])) == ()
+    (finding,) = lint(load_config(SEVEN, ["tensor_model_parallel_size=8"]))
+    assert "8 does not divide the model's 4 key heads" in str(finding)
+    three = load_config(SEVEN, ["model_name_or_path=Qwen/Qwen2.5-VL-3B-Instruct"])
+    assert "4 does not divide the model's 2 key heads" in str(lint(three)[0])
 
 
 def test_stage_three_beside_tensor_parallelism_is_refused() -> None:

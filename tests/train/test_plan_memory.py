@@ -21,7 +21,8 @@ from paddle_ground.train.plan.memory import (
     trainable_numbers,
     weights_bytes,
 )
-from paddle_ground.train.plan.model_size import ModelSize, model_size, published_config
+from paddle_ground.train.plan.model_size import ModelSize, model_size
+from paddle_ground.train.plan.published import published_config
 
 FROZEN = frozenset({"vision", "aligner"})
 MODELS = {size: ModelSize.from_config(published_config(size), size) for size in ("2b", "4b", "8b")}
@@ -86,6 +87,31 @@ def test_parameters_are_the_real_models(size: str, total: int, frozen: int) -> N
     model = model_size(f"Qwen/Qwen3-VL-{size.upper()}-Instruct")
     assert (model.count(), model.count(FROZEN)) == (total, frozen)
     assert trainable_numbers(model, Setup(1, 1, frozen=FROZEN)) == total - frozen
+
+
+@pytest.mark.parametrize(
+    ("size", "total", "frozen"), [("3b", 3_754_622_976, 668_684_288), ("7b", 8_292_166_656, 676_550_144)]
+)
+def test_parameters_of_the_second_family_are_the_real_models(size: str, total: int, frozen: int) -> None:
+    model = model_size(f"Qwen/Qwen2.5-VL-{size.upper()}-Instruct")
+    assert (model.count(), model.count(FROZEN)) == (total, frozen)
+    # Queries, keys and values have biases, which are split with their weights.
+    whole, half = (
+        sum(p.split(t) for p in model.parameters if p.name.endswith("q_proj.bias")) for t in (1, 2)
+    )
+    assert (whole, half) == (model.layers * model.hidden, model.layers * model.hidden // 2)
+
+
+def test_windows_by_hand() -> None:
+    model = model_size("Qwen2.5-VL-7B")
+    # 4 of 32 blocks see the 54 x 54 patches of 768 x 768 pixels (27 x 27 tokens), the others 8 x 8.
+    assert model.vision_context == (4 * 54**2 + 28 * 64) / 32
+    assert MODELS["2b"].vision_context == 48**2
+    assert model.mergers == 1
+    # An adapter of rank 1 beside query, key, value and output, gate, up and down of 28 layers.
+    lora = Setup(1, 1, frozen=FROZEN, lora_rank=1)
+    beside = 2 * (3584 + 3584) + 2 * (3584 + 512) + 3 * (3584 + 18_944)
+    assert trainable_numbers(model, lora) == 28 * beside
 
 
 def test_a_layer_by_hand() -> None:

@@ -1,8 +1,8 @@
 """How many tokens PaddleFormers will make of a sample, and which samples it will skip for that.
 
 Takes `SampleView`s and a model folder, gives lengths and problems. Tokens of text come from the model's
-own tokenizer, tokens of images from its processor's settings, arranged as PaddleFormers' template
-`qwen3_vl_nothink` does (`template_backend: custom`, `truncation_strategy: delete`); a test compares the
+own tokenizer, tokens of images from its processor's settings, arranged as PaddleFormers' template of the
+model's family does (`template_backend: custom`, `truncation_strategy: delete`); a test compares the
 counts with PaddleFormers' own data set. Neither paddle nor transformers is loaded.
 """
 
@@ -21,6 +21,7 @@ from paddle_ground.data.check.options import STOCK_MAX_PIXELS, STOCK_MIN_PIXELS,
 from paddle_ground.data.check.problems import Problem
 from paddle_ground.data.check.view import SampleCheck, SampleView
 from paddle_ground.errors import AnswerError, ModelError, RecordError
+from paddle_ground.families import DEFAULT, family_of
 from paddle_ground.records import Sample, read_grounding
 from paddle_ground.records.samples import BOX_MARK, IMAGE_MARK, REF_MARK
 
@@ -85,6 +86,7 @@ class LengthCheck(SampleCheck):
     def __init__(self, model_dir: Path, options: CheckOptions) -> None:
         self.settings = read_settings(model_dir, options.max_pixels)
         self._tokenizer = _tokenizer(model_dir)
+        self._default_system = (family_of(model_dir) or DEFAULT).default_system
         self._max_seq_len = options.max_seq_len
         self.lengths = array("l")
         self._waiting: list[tuple[SampleView, list[str], int]] = []
@@ -99,7 +101,7 @@ class LengthCheck(SampleCheck):
         self._shrunk += sum(
             image.size_wh[0] * image.size_wh[1] > self.settings.max_pixels for image in view.images
         )
-        texts = _pieces(view.sample)
+        texts = _pieces(view.sample, self._default_system)
         if texts is None:
             return
         # One pad stands in each text already.
@@ -160,14 +162,15 @@ def read_settings(model_dir: Path, max_pixels: int | None = None) -> VisionSetti
     return VisionSettings(factor, smallest, largest, least, max_pixels or STOCK_MAX_PIXELS)
 
 
-def _pieces(sample: Sample) -> list[str] | None:
+def _pieces(sample: Sample, default_system: str | None) -> list[str] | None:
     """Write a sample as the texts that PaddleFormers hands to the tokenizer one by one."""
     messages = list(sample.messages)
     texts = []
     ref = box = 0
-    if messages[0].role == "system":
-        # Told apart before the marks are filled in; it has none that anybody uses.
-        texts.append(f"<|im_start|>system\n{messages.pop(0).content}{_END}")
+    # Told apart before the marks are filled in; it has none that anybody uses.
+    system = messages.pop(0).content if messages[0].role == "system" else default_system
+    if system is not None:
+        texts.append(f"<|im_start|>system\n{system}{_END}")
     for message in messages:
         refs, boxes = message.content.count(REF_MARK), message.content.count(BOX_MARK)
         try:

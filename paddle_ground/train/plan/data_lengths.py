@@ -20,6 +20,7 @@ from paddle_ground.data.check.lengths import LengthCheck, VisionSettings
 from paddle_ground.data.check.options import STOCK_MAX_PIXELS, STOCK_MIN_PIXELS, CheckOptions
 from paddle_ground.data.check.view import SampleView
 from paddle_ground.errors import ModelError, RecordError
+from paddle_ground.families import DEFAULT, family_of
 from paddle_ground.records import Sample, resolve_image
 from paddle_ground.records.samples import sample_from_line
 
@@ -27,8 +28,6 @@ MOST = 4000
 """Samples that are read at most."""
 _CHARACTERS_A_TOKEN = 2  # Low: digits of boxes are tokens of their own.
 _TURN_TOKENS = 5
-# Of the published Qwen3-VL's processor.
-_QWEN3_VL = VisionSettings(32, 65_536, 16_777_216)
 _UNKNOWN_SHARE = 0.8
 
 Ints = npt.NDArray[np.int64]
@@ -89,10 +88,7 @@ def measure_lengths(
         counter: LengthCheck | None = LengthCheck(Path(model), options)
     except ModelError:
         counter = None
-    settings = VisionSettings(
-        _QWEN3_VL.factor, _QWEN3_VL.shortest_edge, _QWEN3_VL.longest_edge, STOCK_MIN_PIXELS,
-        max_pixels or STOCK_MAX_PIXELS,
-    ) if counter is None else counter.settings  # fmt: skip
+    settings = _published(model, max_pixels) if counter is None else counter.settings
     lengths, images = array("q"), array("q")
     for path, sample in _read(found, -(-samples // MOST)):
         try:
@@ -116,6 +112,14 @@ def measure_lengths(
         np.array(images, dtype=np.int64),
         f"{how}, {len(lengths)} of {samples} samples",
         counter is not None,
+    )
+
+
+def _published(model: str, max_pixels: int | None) -> VisionSettings:
+    """Give the settings of the published processor of a model's family."""
+    family = family_of(model) or DEFAULT
+    return VisionSettings(
+        family.factor, family.min_pixels, family.max_pixels, STOCK_MIN_PIXELS, max_pixels or STOCK_MAX_PIXELS
     )
 
 

@@ -59,13 +59,13 @@ def decoder_token_flops(model: ModelSize, setup: Setup, context: float) -> float
 def vision_token_flops(model: ModelSize, setup: Setup) -> float:
     """Count the operations of one visual token through the vision tower and the mergers.
 
-    Attention among the patches of an image is counted for an image of 2,304 patches (768 x 768 pixels).
+    Attention among the patches of an image is counted for one of 768 x 768 pixels (see `towers`).
     """
     patches = model.merge**2
     blocks = sum(p.count for p in model.parameters if p.part == "vision" and len(p.shape) > 1)
     blocks -= next((p.count for p in model.parameters if p.name.endswith("pos_embed.weight")), 0)
     aligner = sum(p.count for p in model.parameters if p.part == "aligner" and len(p.shape) == 2)
-    tower = patches * (2 * blocks + 4 * model.vision_layers * model.vision_hidden * 2304)
+    tower = patches * (2 * blocks + 4 * model.vision_layers * model.vision_hidden * model.vision_context)
     tower *= (4 if setup.recompute else 3) if "vision" not in setup.frozen else 1
     below = 3 if {"vision", "aligner"} - setup.frozen else 1
     return tower + 2 * aligner * below

@@ -1,7 +1,7 @@
 """The memory that one GPU needs in a training step, part by part: every formula of the planner.
 
 Takes a model's size and a `Setup`, gives bytes. The arithmetic is Korthikanti et al., "Reducing Activation
-Recomputation in Large Transformer Models" (2022), written out for Qwen3-VL's operations, and Rajbhandari et
+Recomputation in Large Transformer Models" (2022), written out for Qwen's operations, and Rajbhandari et
 al., "ZeRO" (2020), for sharding. It was held against torch (HF transformers, bf16, one H200) and against what
 Paddle's allocator counts for small models on a CPU; Paddle on a GPU was not measured. docs/plan.md has the
 tables. Knows no YAML and no data.
@@ -148,8 +148,8 @@ def vision_bytes(model: ModelSize, setup: Setup) -> float:
     """Bytes for images: patches as they are fed, features for the decoder, the tower's activations.
 
     A block that is trained keeps 22 v + 4 w of a patch (v width, w MLP: two norms, queries, keys and
-    values, rotated ones, attention, GELU), or 2 v with recompute; a frozen one only while it runs, and
-    that is over before the decoder's peak.
+    values, rotated ones, attention, GELU; with RMSNorm and SwiGLU 30 v + 8 w), or 2 v with recompute; a
+    frozen one only while it runs, and that is over before the decoder's peak.
     """
     v, w = model.vision_hidden, model.vision_intermediate
     visual_tokens = setup.patches / model.merge**2
@@ -159,7 +159,7 @@ def vision_bytes(model: ModelSize, setup: Setup) -> float:
     if not {"vision", "aligner"} <= setup.frozen:
         kept += visual_tokens * model.mergers * 3 * model.merge**2 * v * setup.width
     if "vision" not in setup.frozen:
-        block = (22 * v + 4 * w) * setup.width / _HALF
+        block = (model.tower.kept_width * v + model.tower.kept_wide * w) * setup.width / _HALF
         once = model.vision_layers * v * setup.width + block
         kept += setup.patches * (once if setup.recompute else model.vision_layers * block)
     return fed + features + kept

@@ -14,23 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from paddle_ground.backend.shapes import parameter_shapes
+from paddle_ground.backend.shapes import config_layout, parameter_shapes
 from paddle_ground.errors import ModelError
+from paddle_ground.train.plan.published import NAMED, config_of_name
+from paddle_ground.train.plan.towers import TOWERS, Tower
 
-# hidden, layers, heads, intermediate, tied; vision: depth, hidden, intermediate, DeepStack layers.
-_PUBLISHED: dict[str, tuple[tuple[int, int, int, int, bool], tuple[int, int, int, tuple[int, ...]]]] = {
-    "2b": ((2048, 28, 16, 6144, True), (24, 1024, 4096, (5, 11, 17))),
-    "4b": ((2560, 36, 32, 9728, True), (24, 1024, 4096, (5, 11, 17))),
-    "8b": ((4096, 36, 32, 12288, False), (27, 1152, 4304, (8, 16, 24))),
-}
-_NAME = re.compile(r"(?i)qwen3-?vl-([248]b)(?![a-z0-9])")
-# What PaddleFormers' `get_lora_target_modules` names for qwen3_vl.
-_LORA_TARGETS = re.compile(
-    r"language_model\..*(q|k|v|o|gate|up|down)_proj\.weight$"
-    r"|visual\.blocks\..*(attn\.(qkv|proj)|mlp\.linear_fc[12])\.weight$"
-    r"|visual\.(merger|deepstack_merger_list\.\d+)\.linear_fc[12]\.weight$"
-)
-_BY_COLUMN = re.compile(r"\.(q|k|v|gate|up)_proj\.weight$")
+_BY_COLUMN = re.compile(r"\.(q|k|v|gate|up)_proj\.(weight|bias)$")
 _BY_ROW = re.compile(r"\.(o|down)_proj\.weight$")
 _BY_VOCABULARY = re.compile(r"(embed_tokens|lm_head)\.weight$")
 
@@ -43,11 +32,13 @@ class Parameter:
         name: Hugging Face's.
         shape: Linear weights are (out, in).
         part: `llm`, `aligner` or `vision`, as PaddleFormers' `freeze_config` parts a model.
+        is_lora_target: LoRA puts an adapter beside it.
     """
 
     name: str
     shape: tuple[int, ...]
     part: str
+    is_lora_target: bool
 
     @property
     def count(self) -> int:
@@ -66,7 +57,7 @@ class Parameter:
 
     def lora(self, rank: int, tensor_parallel: int) -> int:
         """Count the numbers that LoRA of a rank adds to this tensor on one GPU; 0 where it is no target."""
-        if not _LORA_TARGETS.search(self.name):
+        if not self.is_lora_target:
             return 0
         wide, narrow = self.shape
         outputs = wide // tensor_parallel if _BY_COLUMN.search(self.name) else wide
@@ -76,7 +67,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class ModelSize:
-    """A Qwen3-VL's widths and tensors.
+    """A model's widths and tensors.
 
     Attributes:
         name: The folder or the published name.
@@ -93,7 +84,9 @@ class ModelSize:
         vision_intermediate: Width of its MLP.
         merge: Patches a side of one visual token.
         patch_values: Numbers of one patch as it is fed: channels x frames x side x side.
-        mergers: The merger and one a DeepStack layer.
+        vision_context: Patches that one attends among, averaged over the blocks.
+        mergers: Those that write features for the decoder.
+        tower: What its family's vision tower keeps.
         parameters: Every tensor.
     """
 
@@ -111,7 +104,9 @@ class ModelSize:
     vision_intermediate: int
     merge: int
     patch_values: int
+    vision_context: float
     mergers: int
+    tower: Tower
     parameters: tuple[Parameter, ...]
 
     @property
@@ -133,18 +128,19 @@ class ModelSize:
         """Read the contents of `config.json`.
 
         Raises:
-            ModelError: It is not a Qwen3-VL's.
+            ModelError: It is of no known family, or not whole.
         """
         try:
-            text, vision = config["text_config"], config["vision_config"]
-            config = {**config, "tie_word_embeddings": bool(config.get("tie_word_embeddings", False))}
+            layout, tower = config_layout(config), TOWERS[config.get("model_type", "qwen3_vl")]
+            text, vision = layout.text(config), layout.vision(config)
+            config = {**config, "tie_word_embeddings": layout.tied(config)}
             return cls(
                 name=name,
                 hidden=text["hidden_size"],
                 layers=text["num_hidden_layers"],
                 heads=text["num_attention_heads"],
                 key_value_heads=text["num_key_value_heads"],
-                head_dim=text["head_dim"],
+                head_dim=text.get("head_dim") or text["hidden_size"] // text["num_attention_heads"],
                 intermediate=text["intermediate_size"],
                 vocabulary=text["vocab_size"],
                 tied=config["tie_word_embeddings"],
@@ -155,18 +151,22 @@ class ModelSize:
                 patch_values=vision["in_channels"]
                 * vision["temporal_patch_size"]
                 * vision["patch_size"] ** 2,
-                mergers=1 + len(vision["deepstack_visual_indexes"]),
-                parameters=tuple(_parameters(dict(config))),
+                vision_context=tower.context(vision),
+                mergers=tower.mergers(vision),
+                tower=tower,
+                parameters=tuple(_parameters(config, tower)),
             )
         except (KeyError, TypeError) as error:
-            raise ModelError(f"{name}: its config.json is not a Qwen3-VL's (no {error}); name one") from error
+            raise ModelError(
+                f"{name}: its config.json is not whole, or of no known family (no {error}); name another"
+            ) from error
 
 
 def model_size(model: str) -> ModelSize:
     """Measure a model by its folder, or by the name of a published one.
 
     Raises:
-        ModelError: It is neither a folder with a Qwen3-VL's config.json nor a published name.
+        ModelError: It is neither a folder with a known family's config.json nor a published name.
     """
     path = Path(model) / "config.json"
     if path.is_file():
@@ -174,41 +174,18 @@ def model_size(model: str) -> ModelSize:
             return ModelSize.from_config(json.loads(path.read_text(encoding="utf-8")), model)
         except ValueError as error:
             raise ModelError(f"{path}: is not JSON ({error}); name a whole model folder") from error
-    found = _NAME.search(model)
-    if not found:
-        raise ModelError(
-            f"{model}: no config.json there; name a model folder, or one of Qwen3-VL-2B, -4B or -8B"
-        )
-    return ModelSize.from_config(published_config(found[1].lower()), model)
+    config = config_of_name(model)
+    if config is None:
+        raise ModelError(f"{model}: no config.json there; name a model folder, or one of {NAMED}")
+    return ModelSize.from_config(config, model)
 
 
-def published_config(size: str) -> dict[str, Any]:
-    """Give what a plan needs of the config of Qwen3-VL 2B, 4B or 8B.
-
-    Args:
-        size: `2b`, `4b` or `8b`.
-    """
-    (hidden, layers, heads, wide, tied), (depth, vision_hidden, vision_wide, levels) = _PUBLISHED[size]
-    return {
-        "tie_word_embeddings": tied,
-        "text_config": {
-            "hidden_size": hidden, "num_hidden_layers": layers, "num_attention_heads": heads,
-            "num_key_value_heads": 8, "head_dim": 128, "intermediate_size": wide, "vocab_size": 151_936,
-        },
-        "vision_config": {
-            "depth": depth, "hidden_size": vision_hidden, "intermediate_size": vision_wide,
-            "deepstack_visual_indexes": list(levels), "num_position_embeddings": 2304, "patch_size": 16,
-            "spatial_merge_size": 2, "temporal_patch_size": 2, "in_channels": 3, "out_hidden_size": hidden,
-        },
-    }  # fmt: skip
-
-
-def _parameters(config: dict[str, Any]) -> Iterator[Parameter]:
+def _parameters(config: Mapping[str, Any], tower: Tower) -> Iterator[Parameter]:
     for name, shape in parameter_shapes(config):
-        yield Parameter(name, shape, _part(name))
+        yield Parameter(name, shape, _part(name), bool(tower.lora_targets.search(name)))
 
 
 def _part(name: str) -> str:
-    if not name.startswith("model.visual."):
+    if not name.removeprefix("model.").startswith("visual."):
         return "llm"
     return "aligner" if "merger" in name else "vision"
