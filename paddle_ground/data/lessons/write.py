@@ -25,6 +25,7 @@ from PIL import Image
 
 from paddle_ground import __version__
 from paddle_ground.answers import AnswerFormat, AnswerRegion, Target, render_target
+from paddle_ground.data.lessons.order import batches_of_like_length
 from paddle_ground.data.lessons.questions import ASKERS, Question, ask
 from paddle_ground.data.lessons.things import Thing, draw_things
 from paddle_ground.data.lessons.words import CHINESE, ENGLISH, Words
@@ -115,6 +116,7 @@ def write_lessons(
     step: int = 10,
     easy: bool = False,
     answer_format: AnswerFormat = AnswerFormat.TOKENS,
+    batch: int = 0,
 ) -> LessonsReport:
     """Write lessons.
 
@@ -130,6 +132,7 @@ def write_lessons(
             single ones, and a digit that nobody can know is noise in every gradient.
         easy: Whether pictures are easy ones; see `things.draw_things`.
         answer_format: Of the answers.
+        batch: Above 0: training lines stand in batches of so many about equally long ones.
 
     Raises:
         ConfigError: A number is below 1.
@@ -146,6 +149,10 @@ def write_lessons(
     with ProcessPoolExecutor() as pool:
         train = [one for part in pool.map(make, *_jobs("train", train_images)) for one in part]
         val = [one for part in pool.map(make, *_jobs("val", val_images)) for one in part]
+    if batch:
+        lengths = [_length(lesson.sample) for lesson in train]
+        order = batches_of_like_length(lengths, batch, np.random.default_rng(seed))
+        train = [train[place] for place in order]
     for name, lessons in (("train", train), ("val", val)):
         path = root / f"{name}.jsonl"
         write_samples(path, (lesson.sample for lesson in lessons))
@@ -164,6 +171,11 @@ def write_lessons(
     write_truth(truth_path(root / "val.jsonl"), _truth(val))
     questions = sum(sum(turn.role == "user" for turn in lesson.sample.messages) for lesson in train)
     return LessonsReport(root / "train.jsonl", root / "val.jsonl", questions)
+
+
+def _length(sample: Sample) -> int:
+    """Estimate a sample's length: characters, with a box's marks and numbers as 80 of them."""
+    return sum(len(turn.content) for turn in sample.messages) + 80 * len(sample.boxes)
 
 
 def _jobs(split: str, images: int) -> tuple[Sequence[str], Sequence[range]]:
