@@ -16,10 +16,16 @@ from numpy.typing import NDArray
 
 
 def apply() -> None:
-    """Replace `Qwen3VLPlugin._get_mm_inputs`. Calling it again changes nothing."""
-    from paddleformers.datasets.template.mm_plugin import Qwen3VLPlugin
+    """Replace `_get_mm_inputs` of the families' plugins. Calling it again changes nothing."""
+    from paddleformers.datasets.template.mm_plugin import Qwen2VLPlugin, Qwen3VLPlugin
 
-    stock = Qwen3VLPlugin._get_mm_inputs
+    # Each plugin has a method of its own, and so have those that derive from them.
+    for plugin in (Qwen2VLPlugin, Qwen3VLPlugin):
+        _replace(plugin)
+
+
+def _replace(plugin: Any) -> None:
+    stock = plugin._get_mm_inputs
     if getattr(stock, "_paddle_ground", False):
         return
 
@@ -29,7 +35,7 @@ def apply() -> None:
         return stock(self, images, videos, audios, processor, **kwargs) if fast is None else fast
 
     get_mm_inputs._paddle_ground = True  # type: ignore[attr-defined]
-    Qwen3VLPlugin._get_mm_inputs = get_mm_inputs
+    plugin._get_mm_inputs = get_mm_inputs
 
 
 def _image_inputs(plugin: Any, images: Any, processor: Any) -> dict[str, Any] | None:

@@ -16,6 +16,7 @@ from paddleformers.datasets.template.mm_plugin import get_mm_plugin
 from paddleformers.transformers import AutoProcessor
 
 from paddle_ground.backend import data_path
+from paddle_ground.backend.tiny import build_tiny_model
 
 
 @pytest.fixture(scope="module")
@@ -29,10 +30,17 @@ def picture(path: Path, size_wh: tuple[int, int], seed: int) -> str:
     return str(path)
 
 
-def test_patches_equal_the_stock_processors(tmp_path: Path, processor: Any) -> None:
-    images = [picture(tmp_path / "a.png", (128, 64), 1), picture(tmp_path / "b.png", (96, 160), 2)]
-    plugin = get_mm_plugin(name="qwen3_vl", image_token="<|image_pad|>", video_token="<|video_pad|>")
+@pytest.mark.parametrize(
+    ("name", "preset", "factor"), [("qwen3_vl", "test", 32), ("qwen2_vl", "test_qwen2_5_vl", 28)]
+)
+def test_patches_equal_the_stock_processors(tmp_path: Path, name: str, preset: str, factor: int) -> None:
+    processor = AutoProcessor.from_pretrained(str(build_tiny_model(tmp_path / "model", preset)))
+    sizes = [(4 * factor, 2 * factor), (3 * factor, 5 * factor)]
+    images = [picture(tmp_path / f"{seed}.png", size, seed) for seed, size in enumerate(sizes, start=1)]
+    plugin = get_mm_plugin(name=name, image_token="<|image_pad|>", video_token="<|video_pad|>")
+    data_path.apply()
     method = type(plugin)._get_mm_inputs
+    assert method._paddle_ground
     stock = getattr(method, "__wrapped__", method)(plugin, images, [], [], processor)
     mine = data_path._image_inputs(plugin, images, processor)
     assert mine is not None
