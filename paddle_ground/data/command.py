@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from paddle_ground.data import flags
+from paddle_ground.data.bar import Bar
+from paddle_ground.data.convert_command import describe_converted
 from paddle_ground.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ def prepare_command(
     frame_max_side: flags.FrameMaxSide = None,
     bad_images: flags.BadImages = "stop",
     output_dir: flags.OutputDir = None,
+    to: flags.To = None,
     answer_format: flags.AnswerFormat = "tokens",
     coordinate_space: flags.Space = "relative_1000",
     prompt: flags.Prompt = None,
@@ -73,6 +76,7 @@ def prepare_command(
       paddle-ground prepare my_data data/mine
       paddle-ground prepare my_data data/mine --answer-format json --task classes --negatives 0.1
       paddle-ground prepare --output-dir data/coco --total-samples 2000
+      paddle-ground prepare my_data data/mine_yolo --to yolo
     """
     from paddle_ground.data.curriculum import CurriculumOptions
     from paddle_ground.data.given import read_augment, read_class_choice
@@ -117,13 +121,23 @@ def prepare_command(
         tile=None if tile is None else TileOptions(tile, tile_overlap, keep_empty=tile_keep_empty),
         curriculum=None if curriculum is None else CurriculumOptions(curriculum),
     )
-    with _Bar() as bar:
-        report = prepare(options, bar.show)
+    converted = None
+    with Bar("prepare") as bar, Bar("convert") as second:
+        if to in (None, "paddle"):
+            report = prepare(options, bar.show)
+        else:
+            from paddle_ground.data.prepare_to import prepare_to
+
+            report, converted = prepare_to(options, to, bar.show, second.show)
     for note in report.notes:
         typer.echo(note)
     for result in report.splits:
         for line in describe_split(result):
             typer.echo(line)
+    if converted is not None:
+        for line in describe_converted(converted):
+            typer.echo(line)
+        return
     state = "already there" if report.reused else "written"
     typer.echo(f"{state}: {', '.join(str(report.samples_path(result.split)) for result in report.splits)}")
 
@@ -155,20 +169,3 @@ def describe_split(result: SplitResult) -> list[str]:
         where = f": {'; '.join(places)}{more}" if places else ""
         lines.append(f"  skipped {counts[name]} ({reason.replace('_', ' ')}){where}")
     return lines
-
-
-class _Bar:
-    """A progress bar that appears with the first image."""
-
-    def __enter__(self) -> _Bar:
-        from tqdm import tqdm
-
-        self._bar = tqdm(unit=" images", desc="prepare", delay=0.5)
-        return self
-
-    def show(self, done: int, total: int) -> None:
-        self._bar.total = total
-        self._bar.update(done - self._bar.n)
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.close()

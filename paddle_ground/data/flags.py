@@ -94,6 +94,15 @@ BadImages = Annotated[
     str, _flag("--bad-images", "stop at a broken or wrongly sized image, or skip it.", SOURCE)
 ]
 
+To = Annotated[
+    str | None,
+    _flag(
+        "--to",
+        "The format: paddle, or as `convert` writes it: coco, yolo, swift, llamafactory.  [default: paddle]",
+        RESULT,
+        "NAME",
+    ),
+]
 OutputDir = Annotated[Path | None, _flag("--output-dir", "The same as OUT.", RESULT)]
 AnswerFormat = Annotated[
     str,

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from paddle_ground.data import flags
+from paddle_ground.data.bar import Bar
 
 TEACHER, QUESTION, AGREEMENT = "The teacher", "What it is asked", "When its answers are believed"
 
@@ -132,7 +133,7 @@ def distill_command(
         read_phrases,
     )
     from paddle_ground.data.distill.run import DistillOptions, distill
-    from paddle_ground.data.distill.wording import Bar, describe, describe_left_out
+    from paddle_ground.data.distill.wording import describe, describe_left_out
     from paddle_ground.data.given import read_augment, read_class_choice
     from paddle_ground.data.options import PrepareOptions
     from paddle_ground.data.tiling import TileOptions

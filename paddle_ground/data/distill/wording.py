@@ -1,15 +1,13 @@
-"""What became of a teacher's answers, in words; and the bar while they come."""
+"""What became of a teacher's answers, in words."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from paddle_ground.data.command import describe_split
 from paddle_ground.data.distill.labels import LabelTally
 
 if TYPE_CHECKING:
-    from tqdm import tqdm
-
     from paddle_ground.data.distill.run import DistillReport
 
 _SHOWN = 5
@@ -58,30 +56,3 @@ def describe_left_out(reasons: tuple[str, ...]) -> list[str]:
     """Name the first image files that were not labelled, and count the others."""
     lines = [f"not labelled: {reason}" for reason in reasons[:_SHOWN]]
     return lines + [f"not labelled: {len(reasons) - _SHOWN} more"] * (len(reasons) > _SHOWN)
-
-
-class Bar:
-    """A progress bar whose clock starts with the first image."""
-
-    def __init__(self, title: str) -> None:
-        """Take what stands before it."""
-        self._title = title
-        self._bar: tqdm[NoReturn] | None = None
-
-    def __enter__(self) -> Bar:
-        """Show nothing yet."""
-        return self
-
-    def show(self, done: int, total: int) -> None:
-        """Show how many images are done, of how many."""
-        if self._bar is None:
-            from tqdm import tqdm
-
-            self._bar = tqdm(unit=" images", desc=self._title, delay=0.5)
-        self._bar.total = total
-        self._bar.update(done - self._bar.n)
-
-    def __exit__(self, *_: object) -> None:
-        """Leave the bar as it is."""
-        if self._bar is not None:
-            self._bar.close()

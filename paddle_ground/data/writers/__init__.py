@@ -10,11 +10,14 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
+from paddle_ground.data.pieces import Progress
+from paddle_ground.data.staging import lock_output
+from paddle_ground.data.writers.register import INFO, entries, folder_name, read_register, write_register
 from paddle_ground.errors import ConfigError, DataError
 from paddle_ground.files import unwritable
 from paddle_ground.records import resolve_image
@@ -25,7 +28,9 @@ _WRITERS = {
     "llamafactory": ("conversations", "write_llamafactory"),
     "coco": ("detections", "write_coco"),
     "yolo": ("detections", "write_yolo"),
+    "paddle": ("same", "write_paddle"),
 }
+_REGISTERED = "llamafactory"  # Finds its data sets in a register, to which more can be added.
 WRITER_NAMES = tuple(_WRITERS)
 
 
@@ -64,10 +69,16 @@ class Images:
 
     Args:
         link: Whether by hard links where the file system allows, so that no byte is stored twice.
+        prefix: What stands before their names in files whose paths begin at another folder: "" or "folder/".
+        progress: Told the number of images that are there, and of all.
+        total: All.
     """
 
-    def __init__(self, link: bool) -> None:
-        self._link = link
+    def __init__(
+        self, link: bool, prefix: str = "", progress: Progress | None = None, total: int = 0
+    ) -> None:
+        self._link, self.prefix = link, prefix
+        self._progress, self._done, self._total = progress, 0, total
 
     def put(self, samples_path: Path, image: str, target: Path) -> None:
         """Put one image of a samples file where it belongs; one that is there already stays.
@@ -81,42 +92,104 @@ class Images:
             return
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            if self._link:
-                try:
-                    os.link(source.resolve(), target)
-                    return
-                except OSError:
-                    pass  # Another file system: then a copy it is.
-            shutil.copyfile(source, target)
+            if not (self._link and _linked(source, target)):
+                shutil.copyfile(source, target)
         except FileNotFoundError as error:
             raise DataError(f"{samples_path}: image {image!r} is missing; prepare the data again") from error
         except OSError as error:
             raise unwritable(target, error) from error
+        self._done += 1
+        if self._progress is not None:
+            self._progress(self._done, max(self._done, self._total))
+
+
+def _linked(source: Path, target: Path) -> bool:
+    try:
+        os.link(source.resolve(), target)
+    except OSError:
+        return False  # Another file system, or nothing there: the copy will tell.
+    return True
 
 
 def convert(
-    prepared: str | os.PathLike[str], output_dir: str | os.PathLike[str], to: str, link: bool = True
+    prepared: str | os.PathLike[str],
+    output_dir: str | os.PathLike[str],
+    to: str,
+    link: bool = True,
+    name: str | None = None,
+    progress: Progress | None = None,
 ) -> ConvertReport:
     """Write prepared data in another format.
 
     Args:
         prepared: The folder that `prepare` wrote.
-        output_dir: A new or empty folder.
+        output_dir: A new or empty folder; or LLaMA-Factory's folder of data sets, which gets one more.
         to: A name in `WRITER_NAMES`.
         link: Whether images are hard links where that is possible.
+        name: Of the data set among LLaMA-Factory's; None: the folder's name.
+        progress: Told the number of images that are there, and of all.
 
     Raises:
         ConfigError: Nobody knows that format.
         DataError: There is no prepared data, or the output can't be written.
     """
+    out, source = Path(output_dir), Path(prepared)
+    own = folder_name(name or source.resolve().name)
+    is_added = check_target(out, to, own)
+    splits = _splits(source)
+    if not is_added:
+        return _fill(out, splits, to, _images(source, link, "", progress))
+    with lock_output(out):
+        check_target(out, to, own)
+        report = _fill(out / own, splits, to, _images(source, link, f"{own}/", progress))
+        try:
+            found = entries(own, f"{own}/", [split.name for split in splits])
+            write_register(out, read_register(out) | found)
+        except BaseException:
+            shutil.rmtree(out / own, ignore_errors=True)
+            raise
+    return report
+
+
+def check_target(out: Path, to: str, name: str) -> bool:
+    """Refuse an output that can't be written, before anything is read.
+
+    Args:
+        out: As for `convert`.
+        to: Likewise.
+        name: Of the data set.
+
+    Returns:
+        Whether the data set is added to others of LLaMA-Factory's.
+
+    Raises:
+        ConfigError: Nobody knows the format.
+        DataError: Something else is there.
+    """
     if to not in _WRITERS:
         raise ConfigError(f"unknown format {to!r}; known: {', '.join(WRITER_NAMES)}")
-    module, name = _WRITERS[to]
-    write: WriteFormat = getattr(import_module(f"{__name__}.{module}"), name)
-    splits = _splits(Path(prepared))
-    out = Path(output_dir)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError(f"{out}: expected a new or empty folder; remove it or name another")
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return False
+    if to != _REGISTERED or not (out / INFO).is_file():
+        others = f", or a LLaMA-Factory folder with its {INFO}" if to == _REGISTERED else ""
+        raise DataError(f"{out}: expected a new or empty folder{others}; remove it or name another")
+    twice = [key for key in entries(name, "", ("train", "val")) if key in read_register(out)]
+    if twice or (out / name).exists():
+        what = f"{INFO} describes {twice[0]!r}" if twice else f"it holds {name!r}"
+        raise DataError(f"{out}: {what} already; give the new data set another --name")
+    return True
+
+
+def _images(prepared: Path, link: bool, prefix: str, progress: Progress | None) -> Images:
+    folder = prepared / "images"
+    total = sum(1 for _ in os.scandir(folder)) if folder.is_dir() else 0
+    return Images(link, prefix, progress, total)
+
+
+def _fill(out: Path, splits: list[Split], to: str, images: Images) -> ConvertReport:
+    """Write a new folder, whole or not at all."""
+    module, function = _WRITERS[to]
+    write: WriteFormat = getattr(import_module(f"{__name__}.{module}"), function)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
@@ -125,8 +198,10 @@ def convert(
     counts: dict[str, int] = {}
     try:
         for split in splits:
-            found = write(split, work, Images(link))
-            counts.update({f"{split.name} {kind}": number for kind, number in sorted(found.items())})
+            found = write(split, work, images)
+            counts.update({f"{split.name} {kind}": number for kind, number in _in_order(found)})
+        if to == _REGISTERED and not images.prefix:
+            write_register(work, entries("paddle_ground", "", [split.name for split in splits]))
         os.chmod(work, 0o755)
         if out.exists():
             out.rmdir()
@@ -137,7 +212,12 @@ def convert(
     return ConvertReport(out, counts)
 
 
-def _splits(prepared: Path) -> Iterable[Split]:
+def _in_order(counts: Counter[str]) -> list[tuple[str, int]]:
+    """Put what is there before what is lost."""
+    return sorted(counts.items(), key=lambda item: (" " in item[0], item[0]))
+
+
+def _splits(prepared: Path) -> list[Split]:
     found = [Split(name, prepared / f"{name}.jsonl") for name in ("train", "val")]
     there = [split for split in found if split.samples_path.is_file()]
     if not there:

@@ -18,8 +18,9 @@ import numpy as np
 from paddle_ground.answers import AnswerFormat, fill_marks
 from paddle_ground.data.readers import ReaderOptions
 from paddle_ground.data.source import DialogueRow
+from paddle_ground.data.writers.losses import ConversationLosses
 from paddle_ground.errors import DataError
-from paddle_ground.files import atomic_writer, write_text
+from paddle_ground.files import atomic_writer
 from paddle_ground.records import Sample, read_samples
 from paddle_ground.records.samples import BOX_MARK, REF_MARK
 
@@ -33,6 +34,7 @@ _FROM = {"user": "human", "assistant": "gpt", "system": "system"}
 def write_swift(split: Split, out: Path, images: Images) -> Counter[str]:
     """Write `<split>.jsonl` in ms-swift's grounding format, and images/."""
     counts: Counter[str] = Counter()
+    losses = ConversationLosses(split.samples_path)
     with atomic_writer(out / f"{split.name}.jsonl") as stream:
         for sample, row in _pairs(split):
             line: dict[str, Any] = {
@@ -47,26 +49,28 @@ def write_swift(split: Split, out: Path, images: Images) -> Counter[str]:
             stream.write(json.dumps(line, ensure_ascii=False) + "\n")
             _put(split, sample, out, images)
             counts.update(samples=1, boxes=len(row.boxes_xyxy_px))
-    return counts
+            losses.add(sample)
+    return counts + losses.counts()
 
 
 def write_llamafactory(split: Split, out: Path, images: Images) -> Counter[str]:
-    """Write `<split>.json` in ShareGPT's form, its entry in `dataset_info.json`, and images/."""
+    """Write `<split>.json` in ShareGPT's form, and images/; see `register` for its entry."""
     counts: Counter[str] = Counter()
+    losses = ConversationLosses(split.samples_path)
     with atomic_writer(out / f"{split.name}.json") as stream:
         stream.write("[")
         between = "\n"
         for sample in read_samples(split.samples_path):
-            stream.write(between + json.dumps(_sharegpt(sample), ensure_ascii=False))
+            stream.write(between + json.dumps(_sharegpt(sample, images.prefix), ensure_ascii=False))
             between = ",\n"
             _put(split, sample, out, images)
-            counts["samples"] += 1
+            counts.update(samples=1, boxes=len(sample.boxes))
+            losses.add(sample)
         stream.write("\n]\n")
-    _register(out / "dataset_info.json", split.name)
-    return counts
+    return counts + losses.counts()
 
 
-def _sharegpt(sample: Sample) -> dict[str, Any]:
+def _sharegpt(sample: Sample, prefix: str) -> dict[str, Any]:
     refs, boxes = iter(sample.refs), iter(sample.boxes)
     turns = []
     for message in sample.messages:
@@ -74,18 +78,7 @@ def _sharegpt(sample: Sample) -> dict[str, Any]:
         corners = [next(boxes) for _ in range(message.content.count(BOX_MARK))]
         text = fill_marks(message.content, own, corners, AnswerFormat.TOKENS)
         turns.append({"from": _FROM[message.role], "value": text})
-    return {"conversations": turns, "images": list(sample.images)}
-
-
-def _register(path: Path, name: str) -> None:
-    """Add a split to the register of this folder; its lines can be copied into LLaMA-Factory's own."""
-    known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    known[f"paddle_ground_{name}"] = {
-        "file_name": f"{name}.json",
-        "formatting": "sharegpt",
-        "columns": {"messages": "conversations", "images": "images"},
-    }
-    write_text(path, json.dumps(known, indent=2, ensure_ascii=False) + "\n")
+    return {"conversations": turns, "images": [prefix + name for name in sample.images]}
 
 
 def _pairs(split: Split) -> Iterator[tuple[Sample, DialogueRow]]:

@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from paddle_ground.data.writers.losses import count_pictures
 from paddle_ground.errors import DataError
 from paddle_ground.files import atomic_writer, write_text
 from paddle_ground.records import (
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 def write_coco(split: Split, out: Path, images: Images) -> Counter[str]:
     """Write `annotations/instances_<split>.json` and images/; file names begin at the output folder."""
-    truth, counts = _one_entry_an_image(split)
+    truth, counts = _one_entry_an_image(split, areas=True, crowds=True)
     with TruthWriter(out / "annotations" / f"instances_{split.name}.json", truth.categories) as writer:
         for image in truth.images:
             images.put(split.samples_path, image.file_name, out / image.file_name)
@@ -42,13 +43,11 @@ def write_yolo(split: Split, out: Path, images: Images) -> Counter[str]:
     """Write images/<split>/, labels/<split>/ and data.yaml. YOLO has no crowds: those boxes are left out."""
     import yaml
 
-    truth, counts = _one_entry_an_image(split)
+    truth, counts = _one_entry_an_image(split, areas=False, crowds=False)
     numbers = {category.id: number for number, category in enumerate(truth.categories)}
     boxes: dict[int, list[TruthBox]] = defaultdict(list)
     for box in truth.annotations:
-        if box.is_crowd:
-            counts["crowd boxes left out"] += 1
-        else:
+        if not box.is_crowd:
             boxes[box.image_id].append(box)
     for image in truth.images:
         name = PurePosixPath(image.file_name).name
@@ -81,18 +80,21 @@ def _yolo_line(box: TruthBox, image: TruthImage, number: int) -> str:
     return f"{number} " + " ".join(f"{part:.10g}" for part in parts) + "\n"
 
 
-def _one_entry_an_image(split: Split) -> tuple[Truth, Counter[str]]:
+def _one_entry_an_image(split: Split, areas: bool, crowds: bool) -> tuple[Truth, Counter[str]]:
     path = truth_path(split.samples_path)
     if not path.is_file():
         raise DataError(f"{path}: missing, so there are no exact boxes to write; prepare the data again")
     truth = read_truth(path)
+    counts = count_pictures(split.samples_path, truth, areas, crowds)
+    if not truth.images:
+        raise DataError(
+            f"{split.samples_path}: none of its answers is about boxes alone; this format holds no others"
+        )
     first: dict[str, TruthImage] = {}
     new_id: dict[int, int] = {}
-    counts: Counter[str] = Counter()
     for image in truth.images:
         kept = first.setdefault(image.file_name, TruthImage(image.id, image.file_name, image.size_wh))
         new_id[image.id] = kept.id
-        counts["phrases left out"] += bool(image.phrase)
     seen: set[tuple[object, ...]] = set()
     boxes = []
     for box in truth.annotations:
@@ -101,5 +103,5 @@ def _one_entry_an_image(split: Split) -> tuple[Truth, Counter[str]]:
         if len(first) == len(truth.images) or key not in seen:
             seen.add(key)
             boxes.append(own)
-    counts.update(images=len(first), boxes=len(boxes))
+    counts.update(images=len(first), boxes=sum(crowds or not box.is_crowd for box in boxes))
     return Truth(tuple(first.values()), tuple(boxes), truth.categories), +counts

@@ -195,8 +195,8 @@ PLACES = {"openeqa": "frames/{stem}/0.jpg", "yolo": "images/{stem}.jpg"}
 def write_set(tmp_path: Path) -> Callable[..., Path]:
     """Function that writes items as a data set: the right one, and the others behind it."""
 
-    def write(name: str, *others: dict[str, Any], shade: int = 10) -> Path:
-        root = tmp_path / "set"
+    def write(name: str, *others: dict[str, Any], shade: int = 10, inside: Path = tmp_path) -> Path:
+        root = inside / "set"
         items = [Item(jpeg(200), "good.jpg")]
         items += [Item(**{"data": jpeg(shade), "number": n, **other}) for n, other in enumerate(others, 2)]
         for file, data in MAKERS[name](items).items():

@@ -77,7 +77,7 @@ def test_a_round_trip_keeps_boxes_names_and_bytes(
     after = boxes_by_content(root / "again" / "train.jsonl")
     assert before.keys() == after.keys()
     # LLaMA-Factory's text holds thousandths of 301 x 203 pixels, ms-swift's numbers three decimals.
-    tolerance = {"coco": 1e-9, "yolo": 1e-6, "swift": 6e-4, "llamafactory": 0.16}[to]
+    tolerance = {"coco": 1e-9, "yolo": 1e-6, "swift": 6e-4, "llamafactory": 0.16, "paddle": 1e-9}[to]
     for content, expected in before.items():
         found = after[content]
         if to in ("coco", "yolo"):  # Of boxes that fall together in thousandths an answer has only one.
@@ -211,7 +211,7 @@ def test_nothing_half_written_and_nothing_of_others_lost(prepared: Path, tmp_pat
     (tmp_path / "mine" / "thesis.txt").write_text("mine", encoding="utf-8")
     with pytest.raises(DataError, match="expected a new or empty folder"):
         convert(prepared, tmp_path / "mine", "coco")
-    with pytest.raises(ConfigError, match="known: swift, llamafactory, coco, yolo"):
+    with pytest.raises(ConfigError, match="known: swift, llamafactory, coco, yolo, paddle"):
         convert(prepared, tmp_path / "out", "tfrecord")
     with pytest.raises(DataError, match=r"neither train\.jsonl nor val\.jsonl"):
         convert(tmp_path / "mine", tmp_path / "out", "coco")
