@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from paddle_ground._answers_found import AnswerFormat
 from paddle_ground.errors import AnswerError
@@ -53,6 +54,21 @@ def reserved_mark(text: str) -> str | None:
     """Give the first special token or placeholder in a text, that a model or trainer would obey."""
     found = _RESERVED.search(text)
     return found.group() if found else None
+
+
+@lru_cache(maxsize=4096)
+def label_fault(label: str) -> str:
+    """Say why a label can't stand in an answer; "" where it can. Kept, as few labels name very many boxes."""
+    if not label.strip():
+        return "the label is blank; a box needs a name"
+    if label != label.strip():
+        return f"the label {label!r} is padded with blanks; strip it"
+    special = reserved_mark(label)
+    if special is not None:
+        return f"the label {label!r} holds {special!r}, a special token or placeholder; rename it"
+    if any("\ud800" <= character <= "\udfff" for character in label):
+        return f"the label {label!r} holds half a surrogate pair; it is no valid Unicode"
+    return ""
 
 
 def fill_marks(

@@ -21,7 +21,7 @@ from typing import Literal
 
 from paddle_ground._answers_found import AnswerFormat, Candidate, Repair
 from paddle_ground._answers_json import BOX_KEY, LABEL_KEY
-from paddle_ground._answers_marks import MarkedText, fill_marks, reserved_mark, take_marks
+from paddle_ground._answers_marks import MarkedText, fill_marks, label_fault, reserved_mark, take_marks
 from paddle_ground._answers_scan import answer_body, scan
 from paddle_ground._answers_script import SCRIPT_LABEL, AnswerScript, answer_script
 from paddle_ground.errors import AnswerError
@@ -194,23 +194,17 @@ def _checked_boxes(regions: Sequence[AnswerRegion]) -> list[tuple[int, int, int,
 
 def _checked_box(index: int, region: AnswerRegion) -> tuple[int, int, int, int]:
     where, label = f"region {index}", region.label
-    if not label.strip():
-        raise AnswerError(f"{where}: the label is blank; a box needs a name")
-    if label != label.strip():
-        raise AnswerError(f"{where}: the label {label!r} is padded with blanks; strip it")
-    special = reserved_mark(label)
-    if special is not None:
-        raise AnswerError(
-            f"{where}: the label {label!r} holds {special!r}, a special token or placeholder; rename it"
-        )
-    if any("\ud800" <= character <= "\udfff" for character in label):
-        raise AnswerError(f"{where}: the label {label!r} holds half a surrogate pair; it is no valid Unicode")
-    if not all(math.isfinite(number) and number == int(number) and number >= 0 for number in region.box):
-        raise AnswerError(
-            f"{where} ({label!r}): the box {region.box} is not whole numbers from 0 on; "
-            "encode it with a CoordinateSpace first"
-        )
-    x1, y1, x2, y2 = (int(number) for number in region.box)
+    if fault := label_fault(label):
+        raise AnswerError(f"{where}: {fault}")
+    x1, y1, x2, y2 = region.box
+    # Plain numbers, as nearly always; asking each in turn takes ten times as long.
+    if not (type(x1) is type(y1) is type(x2) is type(y2) is int and x1 >= 0 and y1 >= 0):
+        if not all(math.isfinite(number) and number == int(number) and number >= 0 for number in region.box):
+            raise AnswerError(
+                f"{where} ({label!r}): the box {region.box} is not whole numbers from 0 on; "
+                "encode it with a CoordinateSpace first"
+            )
+        x1, y1, x2, y2 = (int(number) for number in region.box)
     if x1 >= x2 or y1 >= y2:
         raise AnswerError(f"{where} ({label!r}): the box {(x1, y1, x2, y2)} has no area; leave it out")
     return x1, y1, x2, y2

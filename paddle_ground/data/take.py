@@ -80,6 +80,7 @@ class RowTaker:
     def __init__(self, piece: Piece, options: PieceOptions, staging: Staging) -> None:
         """Take the piece and where its images go."""
         self._piece, self._options, self._staging = piece, options, staging
+        self._folder = str(staging.folder)
         self._expander = None if options.expander is None else options.expander.fresh()
 
     def take(self, row: SourceRow | DialogueRow, place: int) -> Iterator[Taken]:
@@ -142,7 +143,7 @@ class RowTaker:
                 skipped = (*skipped, ("bad_phrase", f"{row.where}: {error}"))
                 continue
             if not is_written:
-                _write_image(self._staging.folder / image.file_name, variant.data)
+                _write_image(f"{self._folder}/{image.file_name}", variant.data)
                 skipped, is_written = (*found.skipped, *skipped), True
             note = RowNote(
                 split=int(piece.splits[place]),
@@ -272,9 +273,15 @@ def _digest(data: ImageBytes) -> str:
     return hashlib.blake2b(data, digest_size=10).hexdigest()
 
 
-def _write_image(path: Path, data: ImageBytes) -> None:
+def _write_image(path: str | Path, data: ImageBytes) -> None:
     try:
-        with path.open("wb", buffering=0) as stream:
-            stream.write(data)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        try:
+            # A disk that is getting full takes a part, and refuses the rest.
+            written = os.write(handle, data)
+            while written < len(data):
+                written += os.write(handle, memoryview(data)[written:])
+        finally:
+            os.close(handle)
     except OSError as error:
         raise unwritable(path, error) from error

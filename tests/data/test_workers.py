@@ -161,3 +161,10 @@ def test_nothing_is_forked_beside_other_threads_or_heavy_libraries(monkeypatch):
     monkeypatch.setattr(workers.threading, "active_count", lambda: 1)
     monkeypatch.setitem(sys.modules, "paddle", sys)
     assert not workers.can_fork()
+
+
+def test_an_image_that_the_disk_takes_in_parts_is_written_whole(tmp_path, monkeypatch):
+    real = os.write
+    monkeypatch.setattr(take.os, "write", lambda handle, data: real(handle, bytes(data[:7])))
+    take._write_image(tmp_path / "image.png", memoryview(bytes(range(100))))
+    assert (tmp_path / "image.png").read_bytes() == bytes(range(100))

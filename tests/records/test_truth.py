@@ -6,6 +6,8 @@ import json
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from paddle_ground.errors import RecordError
 from paddle_ground.records import (
@@ -109,3 +111,22 @@ def test_lines_are_numbered_anew():
     box = TruthBox(5, 17, 2, (1.0, 1.0, 2.0, 3.0), 2.0, True)
     assert number_image_line(truth_image_to_line(image), 3) == truth_image_to_line(replace(image, id=3))
     assert number_box_line(truth_box_to_line(box), 9, 3) == truth_box_to_line(replace(box, id=9, image_id=3))
+
+
+@given(
+    st.tuples(*[st.one_of(st.floats(), st.integers(-10, 10**18))] * 4),
+    st.one_of(st.floats(), st.integers(0, 9)),
+    st.booleans(),
+)
+def test_a_box_is_written_as_json_writes_it(corners, area, is_crowd):
+    x_min, y_min, x_max, y_max = corners
+    numbers = [x_min, y_min, x_max - x_min, y_max - y_min]
+    box = TruthBox(7, 8, 9, corners, area, is_crowd)
+    document = {"id": 7, "image_id": 8, "category_id": 9, "bbox": numbers, "area": area}
+    try:
+        expected = json.dumps({**document, "iscrowd": int(is_crowd)}, allow_nan=False)
+    except ValueError:
+        with pytest.raises(RecordError, match="not finite"):
+            truth_box_to_line(box)
+        return
+    assert truth_box_to_line(box) == expected
