@@ -10,8 +10,10 @@ folder by the peers' script. Then, in turn and each in a process of its own with
     tutorial  the peers' script: pandas, decode, encode again, one record a row
 
 Seconds are those of the whole process, interpreter and imports included; ratios are medians of pairs of the
-same turn. Source files are in the page cache, and none of the three syncs anything to the disk. Memory is the
-process's peak as the kernel tells it. All images of ours are then compared with the source, byte for byte.
+same turn. Source files are in the page cache, and none of the three syncs anything to the disk. Peaks in
+the table are of the largest process, as the kernel tells them. The JSON's are of all processes of ours together,
+pages that they share counted once, looked at 50 times a second in runs of its own. All images of ours are then
+compared with the source, byte for byte.
 The last line is one JSON object.
 """
 
@@ -87,7 +89,7 @@ def compare(work: Path, options: argparse.Namespace) -> None:
         "time_vs_bare_copy": paired(runs["ours"], runs["copy"]),
     }
     for shards in options.shards:
-        run = child("ours", sources[shards], work / f"memory-{shards}", options)
+        run = child("ours", sources[shards], work / f"memory-{shards}", options, is_watched=True)
         found_json[f"peak_mb_{shards}_shard{'s' if shards > 1 else ''}"] = round(run.peak_mb, 1)
     print(json.dumps(found_json))
 
@@ -115,8 +117,10 @@ def make_shards(work: Path, options: argparse.Namespace) -> dict[int, Path]:
     return folders
 
 
-def child(name: str, source: Path, output: Path, options: argparse.Namespace) -> Run:
-    """Run one part in a fresh process."""
+def child(
+    name: str, source: Path, output: Path, options: argparse.Namespace, is_watched: bool = False
+) -> Run:
+    """Run one part in a fresh process; watched, its peak is that of all its processes."""
     if name == "tutorial":
         command = [sys.executable, str(options.peers / "tutorial_prepare.py"), str(source), str(output)]
     else:
@@ -125,13 +129,36 @@ def child(name: str, source: Path, output: Path, options: argparse.Namespace) ->
     # A child's peak begins with this process's: nothing large is ever loaded here.
     start = time.perf_counter()
     process = subprocess.Popen(command)
+    peak_mb = watch(process.pid) if is_watched else 0.0
     # The kernel's own count of this very process, not of the largest child so far.
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - start
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         sys.exit(f"{name} failed")
-    return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    return Run(seconds, usage.ru_utime + usage.ru_stime, peak_mb or usage.ru_maxrss / 1024)
+
+
+def watch(process_id: int) -> float:
+    """Give the largest sum of a process's and its children's memory until it ends, in MB."""
+    peak = 0.0
+    while os.waitid(os.P_PID, process_id, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        peak = max(peak, tree_mb(process_id))
+        time.sleep(0.02)
+    return peak
+
+
+def tree_mb(process_id: int) -> float:
+    """Give the memory of a process and its children, each page shared out among those that have it."""
+    root, found = Path("/proc") / str(process_id), 0.0
+    try:
+        rollup = (root / "smaps_rollup").read_text()
+        found = int(rollup.partition("\nPss:")[2].split()[0]) / 1024
+        for task in (root / "task").iterdir():
+            found += sum(tree_mb(int(number)) for number in (task / "children").read_text().split())
+    except (OSError, IndexError):
+        pass  # It has just ended.
+    return found
 
 
 def ours(source: Path, output: Path, workers: int) -> None:

@@ -8,14 +8,18 @@ import sys
 
 import pytest
 
-# The kernel's peak of this very process; `ru_maxrss` would begin with the peak of the one that started it.
+# The kernel's peak of this very process (`ru_maxrss` would begin with the peak of the one that started it),
+# and that of its largest worker for each: more than there ever is, as it counts what they share three times.
 CODE = """
-import sys
+import resource, sys
 from pathlib import Path
 from paddle_ground.data.prepare import PrepareOptions, prepare
 prepare(PrepareOptions(output_dir=Path(sys.argv[2]), source=Path(sys.argv[1]), workers=2))
 status = Path("/proc/self/status").read_text()
-print(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
+own = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+worker = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+assert worker, "no worker process was started"
+print(own + 2 * worker)
 """
 
 
