@@ -149,7 +149,6 @@ def test_draw_writes_pictures(capsys, predicted):
     code, out, _ = run(
         capsys,
         "draw",
-    "serve",
         str(predicted / "predictions.jsonl"),
         str(predicted / "val.jsonl"),
         "-o",
