@@ -7,18 +7,29 @@ Paddle lives in the worker.
 
 from __future__ import annotations
 
-from paddle_ground.serve.jobs import BoxLayout, Delta, Done, Failed, Job, Search
-from paddle_ground.serve.service import Service
-from paddle_ground.serve.workers import process_worker, thread_worker
+from importlib import import_module
+from typing import Any
 
-__all__ = [
-    "BoxLayout",
-    "Delta",
-    "Done",
-    "Failed",
-    "Job",
-    "Search",
-    "Service",
-    "process_worker",
-    "thread_worker",
-]
+# Public name -> module that defines it; the command line imports this package, and must stay light.
+_HOMES = {
+    "BoxLayout": "jobs",
+    "Delta": "jobs",
+    "Done": "jobs",
+    "Failed": "jobs",
+    "Job": "jobs",
+    "Search": "jobs",
+    "ServeOptions": "options",
+    "Service": "service",
+    "create_app": "app",
+    "process_worker": "workers",
+    "thread_worker": "workers",
+}
+
+__all__ = [*_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name's module at its first use (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
