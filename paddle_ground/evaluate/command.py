@@ -123,6 +123,11 @@ def _is_text(samples: Path) -> bool:
     if samples.suffix == ".json":
         with samples.open(encoding="utf-8-sig", errors="replace") as stream:
             return stream.read(4096).lstrip().startswith("[")
+    from paddle_ground.records import meta_path, read_meta
+
+    meta = meta_path(samples)
+    if meta.is_file() and read_meta(meta).answers == "text":
+        return True
     if _has_truth(samples):
         return False
     from paddle_ground.answers import parse

@@ -25,7 +25,15 @@ from paddle_ground.infer.request import Answer, Request
 from paddle_ground.infer.rows import Constraint
 from paddle_ground.infer.run_identity import RunIdentity, claim
 from paddle_ground.infer.sampling import GREEDY, Sampling
-from paddle_ground.records import Prediction, PredictionSink, Sample, read_samples, resolve_image
+from paddle_ground.records import (
+    Prediction,
+    PredictionSink,
+    Sample,
+    meta_path,
+    read_meta,
+    read_samples,
+    resolve_image,
+)
 
 LOGGER = logging.getLogger(__name__)
 
@@ -62,6 +70,7 @@ def predict(
         dtype: Of the weights, where `model` is a folder.
         free: Let the model write whatever it wants. Otherwise a model that says its answer format can
             only write well-formed answers; asked its own prompt, only with the labels it was tuned on.
+            Samples whose meta says that answers are words, or some of them, are always free.
         max_repeats: A region that is said once more than so many times ends its answer, which says so.
         sampling: How tokens are chosen; the likeliest where nothing is said.
         show_progress: Draw a progress bar with images and tokens a second on stderr.
@@ -82,7 +91,7 @@ def predict(
     total = sum(1 for _ in itertools.islice(read_samples(samples_path), limit))
     engine = model if isinstance(model, Engine) else Engine.load(model, dtype=dtype)
     check_match(samples_path, engine.grounding)
-    asking = Asking(max_new_tokens, batch_size, free, max_repeats, sampling)
+    asking = Asking(max_new_tokens, batch_size, free or _are_words(samples_path), max_repeats, sampling)
     claim(output_path, _identity(samples_path, engine, asking))
 
     with PredictionSink(output_path) as sink, Tally(total, sink.done, show_progress) as tally:
@@ -92,6 +101,15 @@ def predict(
                 sink.write(prediction)
                 tally.count(prediction)
     return tally.report(output_path)
+
+
+def _are_words(samples_path: Path) -> bool:
+    """Tell whether a grammar of boxes would forbid right answers."""
+    path = meta_path(samples_path)
+    if not path.is_file() or read_meta(path).answers == "boxes":
+        return False
+    LOGGER.info("%s: answers are words, so the model may write whatever it wants", path)
+    return True
 
 
 def _identity(samples_path: Path, engine: Engine, asking: Asking) -> RunIdentity:

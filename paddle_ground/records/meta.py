@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from paddle_ground.files import write_text
 from paddle_ground.records.fields import read_object
@@ -43,6 +44,17 @@ class SamplesMeta:
     counts: Mapping[str, int]
     samples_sha256: str
     settings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def answers(self) -> Literal["boxes", "text", "mixed"]:
+        """Tell what the samples answer with: boxes, words, or some with the one and some with the other.
+
+        Words and boxes in one answer count as words: no format covers them, so nothing may force one.
+        """
+        unscored = self.counts.get("unscored", 0)
+        if not unscored:
+            return "boxes"
+        return "text" if unscored == self.counts.get("kept") and not self.counts.get("boxes") else "mixed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +129,8 @@ def write_meta(path: str | os.PathLike[str], meta: SamplesMeta) -> None:
         "samples_sha256": meta.samples_sha256,
         "settings": dict(meta.settings),
     }
+    if meta.answers != "boxes":  # For people and other programs: it follows from the counts.
+        document["answers"] = meta.answers
     write_text(path, json.dumps(document, ensure_ascii=False, indent=2) + "\n")
 
 

@@ -8,7 +8,17 @@ from pathlib import Path
 import pytest
 
 from paddle_ground.cli import main
-from paddle_ground.records import Message, Prediction, PredictionSink, Sample, write_samples
+from paddle_ground.records import (
+    Category,
+    Message,
+    Prediction,
+    PredictionSink,
+    Sample,
+    SamplesMeta,
+    TruthWriter,
+    write_meta,
+    write_samples,
+)
 
 pytest.importorskip("jieba")
 pytest.importorskip("sacrebleu")
@@ -51,6 +61,19 @@ def test_texts_are_known_by_themselves(
     assert out.count("100.00") == 4
     document = json.loads((folder / "out" / "metrics.json").read_text())
     assert document == {"bleu_4": 100.0, "rouge_1": 100.0, "rouge_2": 100.0, "rouge_l": 100.0, "answers": 2}
+
+
+def test_what_prepare_made_of_questions_is_text_by_its_meta(
+    capsys: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    """A truth file lies beside that names no image."""
+    with TruthWriter(folder / "qa.truth.json", (Category(0, "object"),)):
+        pass
+    counts = {"kept": 2, "boxes": 0, "unscored": 2}
+    meta = SamplesMeta("qa", "0", "relative_1000", "tokens", "?", ("object",), counts, "0" * 64)
+    write_meta(folder / "qa.meta.json", meta)
+    out = run(capsys, str(folder / "b.jsonl"), str(folder / "qa.jsonl"), "-o", str(folder / "out"))
+    assert out.count("100.00") == 4
 
 
 def test_two_models_are_compared(capsys: pytest.CaptureFixture[str], folder: Path) -> None:

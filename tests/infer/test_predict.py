@@ -25,6 +25,7 @@ from paddle_ground.records import (
     Sample,
     SamplesMeta,
     meta_path,
+    read_meta,
     read_predictions,
     write_meta,
     write_samples,
@@ -290,3 +291,18 @@ def test_answers_are_well_formed_unless_the_model_is_let_free(
         samples, tuned, tmp_path / "free.jsonl", max_new_tokens=60, limit=4, free=True, show_progress=False
     )
     assert {p.status for p in predictions(tmp_path / "free.jsonl")} <= {"failed", "repaired"}
+
+
+@pytest.mark.parametrize("unscored", [COUNT, 1, 0])
+def test_samples_that_answer_in_words_are_answered_freely(
+    samples: Path, model_dir: Path, tmp_path: Path, unscored: int
+) -> None:
+    counts = {"kept": COUNT, "boxes": 0, "unscored": unscored}
+    write_meta(meta_path(samples), replace(read_meta(meta_path(samples)), counts=counts))
+    tuned = Engine.load(model_dir)
+    tuned.grounding = TUNED
+    predict(samples, tuned, tmp_path / "p.jsonl", max_new_tokens=20, limit=1, show_progress=False)
+    assert json.loads((tmp_path / "p.run.json").read_text())["free"] == bool(unscored)
+    predict(samples, tuned, tmp_path / "q.jsonl", max_new_tokens=20, limit=1, free=True, show_progress=False)
+    is_same = timeless(tmp_path / "p.jsonl") == timeless(tmp_path / "q.jsonl")
+    assert is_same == bool(unscored)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -75,3 +76,22 @@ def test_grounding_survives_the_disk(tmp_path):
 def test_a_foreign_checkpoint_has_no_grounding(tmp_path):
     with pytest.raises(RecordError, match=r"grounding\.json: no such file"):
         read_grounding(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("counts", "answers"),
+    [
+        ({"kept": 3, "boxes": 4}, "boxes"),
+        ({"kept": 3, "unscored": 0}, "boxes"),
+        ({"kept": 3, "unscored": 3, "boxes": 0}, "text"),
+        ({"kept": 3, "unscored": 2, "boxes": 1}, "mixed"),
+        ({"kept": 3, "unscored": 3, "boxes": 2}, "mixed"),  # Words around boxes.
+    ],
+)
+def test_the_meta_says_what_samples_answer_with(tmp_path, counts, answers):
+    path, meta = tmp_path / "train.meta.json", dataclasses.replace(META, counts=counts)
+    write_meta(path, meta)
+    assert read_meta(path).answers == answers
+    document = json.loads(path.read_text(encoding="utf-8"))
+    assert document.get("answers", "boxes") == answers
+    assert read_meta(path) == meta

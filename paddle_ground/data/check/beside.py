@@ -108,11 +108,17 @@ def read_beside(path: Path) -> Beside:
 
 
 class TruthCheck(SampleCheck):
-    """Each image is in the truth, with its size."""
+    """Each image is in the truth, with its size.
 
-    def __init__(self, truths: Truths) -> None:
-        self._truths = truths
+    Args:
+        truths: The truth.
+        unscored: How many samples the meta says are not scored by boxes: so many may be missing in the truth.
+    """
+
+    def __init__(self, truths: Truths, unscored: int = 0) -> None:
+        self._truths, self._unscored = truths, unscored
         self._wrong: set[str] = set()
+        self._lacking: list[Problem] = []
 
     def look(self, view: SampleView) -> Iterable[Problem]:
         """Check one sample."""
@@ -121,11 +127,15 @@ class TruthCheck(SampleCheck):
         image = view.sample.images[0]
         expected = self._truths.size_of(image)
         if expected is None:
-            yield view.problem("truth_lacks_image", image)
+            self._lacking.append(view.problem("truth_lacks_image", image))
         elif min(view.size_wh) > 0 and view.size_wh != expected and image not in self._wrong:
             self._wrong.add(image)
             found, said = "{} x {}".format(*view.size_wh), "{} x {}".format(*expected)
             yield view.problem("truth_size", f"{image}: {found} pixels, the truth says {said}")
+
+    def finish(self) -> Iterable[Problem]:
+        """Say what is missing, where that is more than the answers in words."""
+        return self._lacking if len(self._lacking) > self._unscored else ()
 
 
 def check_model(path: Path, meta: SamplesMeta, model_dir: Path) -> Iterator[Problem]:

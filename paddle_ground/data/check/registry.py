@@ -61,6 +61,6 @@ def make_checks(path: Path, options: CheckOptions, beside: Beside) -> Checks:
             RepeatCheck(),
             AnswerCheck(fmt, meta.prompt if meta else "", options.max_boxes),
             GeometryCheck(path, maximum, beside.truths),
-            TruthCheck(beside.truths),
+            TruthCheck(beside.truths, meta.counts.get("unscored", 0) if meta else 0),
         ),
     )
