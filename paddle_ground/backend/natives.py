@@ -26,27 +26,33 @@ class Native:
         package: Below `paddleformers.transformers`.
         model: The whole model's class, in the package's `modeling`.
         processor: In the package's `processor`.
-        mend: Puts in place what loading, training and saving need.
+        mend: Puts in place what loading and saving need.
+        mend_training: The same, and what training needs.
     """
 
     package: str
     model: str
     processor: str
     mend: Callable[[], None] = _nothing
+    mend_training: Callable[[], None] = _nothing
 
 
 NATIVES = {
     # The public name of Qwen3-VL is the paddlefleet one's; the native one is called deprecated and works.
     "qwen3_vl": Native("qwen3_vl", "Qwen3VLForConditionalGenerationDeprecated", "Qwen3VLProcessor"),
     "qwen2_5_vl": Native(
-        "qwen2_5_vl", "Qwen2_5_VLForConditionalGeneration", "Qwen2_5_VLProcessor", qwen2_5_vl.apply
+        "qwen2_5_vl",
+        "Qwen2_5_VLForConditionalGeneration",
+        "Qwen2_5_VLProcessor",
+        qwen2_5_vl.apply,
+        qwen2_5_vl.apply_for_training,
     ),
 }
 
 
-def mend(model_type: str) -> None:
-    """Put a family's own mends in place; it may be called twice."""
-    NATIVES[model_type].mend()
+def mend_training(model_type: str) -> None:
+    """Put a family's own mends in place in a training process; it may be called twice."""
+    NATIVES[model_type].mend_training()
 
 
 def model_class(model_type: str) -> Any:
@@ -55,8 +61,8 @@ def model_class(model_type: str) -> Any:
     Args:
         model_type: As in `config.json`.
     """
-    mend(model_type)
     native = NATIVES[model_type]
+    native.mend()
     return getattr(_module(native.package, "modeling"), native.model)
 
 

@@ -77,7 +77,7 @@ def prepare_process(args: dict[str, Any]) -> None:
 
     if implementation == "native":
         mends.use_native_qwen3_vl()
-        natives.mend(family.model_type)
+        natives.mend_training(family.model_type)
     mends.define_absent_fleet_names()
     mends.init_fleet_once()
     recompute.accept_row_indices_in_vision_recompute()

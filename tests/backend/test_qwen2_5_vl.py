@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -247,3 +248,29 @@ def test_runs_sorted_by_length_come_back_in_their_order(lengths: tuple[int, ...]
 def test_presets_are_found_by_family() -> None:
     assert PRESETS["demo_qwen2_5_vl"].model_type == "qwen2_5_vl"
     assert PRESETS["demo"].model_type == "qwen3_vl"
+
+
+def test_adapters_stay_off_frozen_parts_and_on_all_others(
+    model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from paddleformers.cli.train.sft import workflow
+    from paddleformers.cli.utils.mllm_utils import get_multimodel_lora_target_modules
+
+    from paddle_ground.backend.qwen2_5_vl import mends
+
+    stock = workflow.get_lora_target_modules
+    monkeypatch.setattr(workflow, "get_lora_target_modules", stock)  # put back when the test ends
+    layers = [name for name, layer in model.named_sublayers() if hasattr(layer, "weight")]
+
+    def adapted(frozen: str) -> set[str]:
+        targets = workflow.get_lora_target_modules(model)
+        targets = get_multimodel_lora_target_modules(model, targets, frozen)
+        return {name for name in layers if any(re.fullmatch(target, name) for target in targets)}
+
+    every, with_stock = adapted(""), adapted("freeze_vision freeze_aligner")
+    assert any("visual" in name for name in with_stock), "upstream is mended: drop the mend"
+    mends.apply_for_training()
+    assert adapted("") == every
+    assert adapted("freeze_vision freeze_aligner") == {n for n in every if ".language_model." in n}
+    assert adapted("freeze_llm freeze_aligner") == {n for n in every if ".visual.blocks." in n}
+    assert adapted("freeze_llm freeze_vision") == {n for n in every if ".merger." in n}

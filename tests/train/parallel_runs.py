@@ -76,14 +76,15 @@ class Runs:
     Args:
         root: Where data, model and runs are written.
         key_value_heads: Of the model; a tensor-parallel degree must divide it.
+        preset: Of the model.
     """
 
-    def __init__(self, root: Path, key_value_heads: int = 2) -> None:
+    def __init__(self, root: Path, key_value_heads: int = 2, preset: str = "test") -> None:
         self.root = root
         self.data = write_squares(root / "data", 24)
-        preset = PRESETS["test"]
-        text = replace(preset.text, num_key_value_heads=key_value_heads)
-        build_tiny_model(root / "model", replace(preset, text=text))
+        shapes = PRESETS[preset]
+        text = replace(shapes.text, num_key_value_heads=key_value_heads)
+        build_tiny_model(root / "model", replace(shapes, text=text))
 
     def __call__(
         self,

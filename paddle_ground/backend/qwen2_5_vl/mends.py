@@ -8,10 +8,24 @@ from __future__ import annotations
 
 from typing import Any
 
+# The layers that PaddleFormers adapts, each under the name of its part.
+_TARGETS = [
+    *(f"model.language_model.*{name}.*" for name in ("qkv_proj", "o_proj", "up_gate_proj", "down_proj")),
+    *(f"model.visual.blocks.*{name}.*" for name in ("attn.qkv", "attn.proj")),
+    *(f"model.visual.blocks.*{name}.*" for name in ("gate_proj", "up_proj", "down_proj")),
+    r"model.visual.merger.mlp\.[02].*",
+]
+
 
 def apply() -> None:
-    """Put every mend of this file in place."""
+    """Put in place what loading and saving need."""
     save_attention_biases_by_their_names()
+
+
+def apply_for_training() -> None:
+    """Put every mend of this file in place."""
+    apply()
+    keep_adapters_off_frozen_parts()
 
 
 def save_attention_biases_by_their_names() -> None:
@@ -35,6 +49,26 @@ def save_attention_biases_by_their_names() -> None:
 
     gen_inv_aoa_config._paddle_ground = True  # type: ignore[attr-defined]
     Qwen2_5_VLPretrainedModel._gen_inv_aoa_config = classmethod(gen_inv_aoa_config)
+
+
+def keep_adapters_off_frozen_parts() -> None:
+    """Let `freeze_config` take adapters away from the parts that it freezes.
+
+    Symptom: with LoRA and `freeze_config: freeze_vision freeze_aligner` the vision tower and the merger get
+    adapters and are trained all the same. PaddleFormers drops the targets that hold a frozen part's name
+    (`model.visual`), and this family's are written without it (`.*attn.qkv.*`).
+    """
+    from paddleformers.cli.train.sft import workflow
+
+    stock = workflow.get_lora_target_modules
+    if getattr(stock, "_paddle_ground", False):
+        return
+
+    def get_lora_target_modules(model: Any) -> list[str]:
+        return list(_TARGETS) if model.config.model_type == "qwen2_5_vl" else stock(model)
+
+    get_lora_target_modules._paddle_ground = True  # type: ignore[attr-defined]
+    workflow.get_lora_target_modules = get_lora_target_modules
 
 
 def _renamed(rule: str) -> str:
