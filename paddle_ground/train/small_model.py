@@ -5,8 +5,11 @@ Takes a training configuration; gives shapes for `backend.tiny`. Reads no weight
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 from paddle_ground.backend.tiny import PRESETS, TinyPreset
 from paddle_ground.errors import ModelError, TrainError
@@ -39,7 +42,7 @@ def shapes_like(config: TrainConfig) -> TinyPreset:
     _check(config, degree, family, size.key_value_heads if size else _KEY_HEADS)
     base = PRESETS[_PRESETS[family.model_type]]
     heads = 2 * max(2, degree)
-    tied = size.tied if size else bool(_TIED_SIZES.search(name.rpartition("/")[2]))
+    tied = size.tied if size else _tied(name)
     text = replace(
         base.text, num_attention_heads=heads, num_key_value_heads=heads // 2, tie_word_embeddings=tied
     )
@@ -55,6 +58,15 @@ def _check(config: TrainConfig, degree: int, family: Family, key_heads: int) -> 
             f"{config.path}: tensor_model_parallel_size is {degree}; it must divide {family.title}'s "
             f"{key_heads} key heads: use {', '.join(map(str, usable[:-1]))} or {usable[-1]}"
         )
+
+
+def _tied(model: str) -> bool:
+    """Tell by a config that says little else, or by the name."""
+    config_file = Path(model) / "config.json"
+    if config_file.is_file():
+        values: dict[str, Any] = json.loads(config_file.read_text(encoding="utf-8"))
+        return bool(values.get("tie_word_embeddings", False))
+    return bool(_TIED_SIZES.search(model.rpartition("/")[2]))
 
 
 def _size(model: str) -> ModelSize | None:

@@ -42,8 +42,9 @@ atexit.register(write)
         (WIDE, 16, ()),
         (DEMO, 32, ()),
         (WIDE, 16, RECOMPUTE),
+        (PRESETS["demo_qwen2_5_vl"], 16, ("template=qwen2_vl",)),
     ],
-    ids=["test", "demo", "wide", "demo-32", "wide-recompute"],
+    ids=["test", "demo", "wide", "demo-32", "wide-recompute", "qwen2_5_vl"],
 )
 def test_the_peak_is_near_what_paddle_allocates(
     tmp_path: Path, preset: TinyPreset, batch: int, more: tuple[str, ...]

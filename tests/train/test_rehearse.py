@@ -200,6 +200,17 @@ def test_an_adapter_with_a_best_model_is_rehearsed(data: Path, tmp_path: Path) -
 
 
 @pytest.mark.heavy
+def test_a_second_family_is_rehearsed_by_its_own_small_model(data: Path, tmp_path: Path) -> None:
+    from paddle_ground.infer import Engine
+
+    given = overrides(data, tmp_path / "run", "sharding=")
+    config = CONFIGS.parent / "qwen2_5_vl" / "3b_sft.yaml"
+    check(rehearse(config, given, load=Engine.load, on_step=lambda *_: None), 1)
+    told = json.loads((tmp_path / "run_rehearsal" / "model" / "config.json").read_text(encoding="utf-8"))
+    assert told["model_type"] == "qwen2_5_vl"
+
+
+@pytest.mark.heavy
 def test_samples_that_do_not_fit_are_a_problem(data: Path, tmp_path: Path) -> None:
     given = overrides(data, tmp_path / "run", "max_seq_len=48", "sharding=")
     found = rehearse(CONFIGS / "2b_sft.yaml", given, load=str, on_step=lambda *_: None)
