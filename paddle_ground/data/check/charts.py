@@ -52,8 +52,8 @@ def histogram(values: npt.NDArray[np.generic], label: str, mark: float | None = 
             f"<title>{mark:g}</title></line>"
         )
     texts = [
-        _text(_LEFT, _HEIGHT - 8, f"{low:.4g}", "start"),
-        _text(_WIDTH - 8, _HEIGHT - 8, f"{high:.4g}", "end"),
+        _text(_LEFT, _HEIGHT - 8, f"{low:.3g}", "start"),
+        _text(_WIDTH - 8, _HEIGHT - 8, f"{high:.5g}", "end"),
         _text((_LEFT + _WIDTH) / 2, _HEIGHT - 8, label, "middle"),
         _text(_LEFT - 4, _TOP + 8, str(int(counts.max())), "end"),
     ]

@@ -173,23 +173,27 @@ def _card(picture: _Picture, problems: Sequence[Problem], maximum: float) -> str
     boxes = []
     for region in regions[:_BOXES_A_PICTURE]:
         x1, y1, x2, y2 = region.box
-        x, y, color = x1 * scale_x, y1 * scale_y, _color(region.label)
+        x, y, hue = x1 * scale_x, y1 * scale_y, _hue(region.label)
         boxes.append(
             f'<g><rect x="{x:.1f}" y="{y:.1f}" width="{(x2 - x1) * scale_x:.1f}" '
-            f'height="{(y2 - y1) * scale_y:.1f}" fill="none" stroke="{color}" stroke-width="{2 * unit:.2f}"/>'
-            f'<text x="{x + 2 * unit:.1f}" y="{max(11 * unit, y - 2 * unit):.1f}" fill="{color}" '
+            f'height="{(y2 - y1) * scale_y:.1f}" fill="none" stroke="hsl({hue} 90% 60%)" '
+            f'stroke-width="{2 * unit:.2f}"/>'
+            f'<text x="{x + 2 * unit:.1f}" y="{max(11 * unit, y - 2 * unit):.1f}" fill="hsl({hue} 90% 85%)" '
             f'font-size="{11 * unit:.1f}" stroke-width="{2.5 * unit:.2f}">{escape(region.label)}</text>'
             f"<title>{escape(region.label)}</title></g>"
         )
     data = base64.b64encode(picture.jpeg).decode("ascii")
     told = "".join(_told(problem) for problem in problems[:5])
     prompt = picture.sample.prompt
+    count = f"{len(regions)} box{'' if len(regions) == 1 else 'es'}"
+    # Boxes are seen; words and "nothing there" have to be read.
+    answer = "" if regions else f"<br>→ {escape(picture.sample.target[:200])}"
     return (
         f'<figure class="card"><svg viewBox="0 0 {width} {height}" role="img">'
         f'<image href="data:image/jpeg;base64,{data}" width="{width}" height="{height}" '
         f'preserveAspectRatio="none"/>{"".join(boxes)}</svg>'
-        f"<figcaption><b>line {picture.line}</b> {escape(picture.sample.images[0])} · {len(regions)} boxes"
-        f"<br>{escape(prompt[:200])}{told}</figcaption></figure>\n"
+        f"<figcaption><b>line {picture.line}</b> {escape(picture.sample.images[0])} · {count}"
+        f"<br>{escape(prompt[:200])}{answer}{told}</figcaption></figure>\n"
     )
 
 
@@ -198,7 +202,7 @@ def _told(problem: Problem) -> str:
     return f'<p class="{kind.severity.value}">{escape(kind.title)}: {escape(problem.message)}</p>'
 
 
-def _color(label: str) -> str:
-    """Choose a label's colour, the same in every page."""
+def _hue(label: str) -> int:
+    """Choose a label's colour, the same in every page; letters are a light shade of it, on a dark rim."""
     digest = hashlib.blake2b(label.casefold().encode("utf-8", "surrogatepass"), digest_size=2).digest()
-    return f"hsl({int.from_bytes(digest, 'big') % 360} 90% 60%)"
+    return int.from_bytes(digest, "big") % 360

@@ -14,7 +14,8 @@ details { border: 1px solid var(--line); border-radius: 6px; margin: 6px 0; padd
 summary { cursor: pointer; } summary span { color: var(--soft); }
 ul { margin: 6px 0; padding-left: 18px; } li { overflow-wrap: anywhere; } code { font-size: 0.9em; }
 .error { color: var(--error); } .warning { color: var(--warning); } .note { color: var(--note); }
-.charts, .sheet { display: grid; gap: 14px; grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); }
+.charts, .sheet { display: grid; gap: 14px; align-items: start;
+  grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); }
 figure { margin: 0; padding: 10px; background: var(--card);
   border: 1px solid var(--line); border-radius: 6px; }
 figcaption { font-size: 0.85rem; overflow-wrap: anywhere; } figcaption p { margin: 2px 0; }
