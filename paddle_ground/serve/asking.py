@@ -74,6 +74,8 @@ def ask(engine: Engine, number: int, job: Job, max_context: int) -> Asked:
         ConfigError: A blank phrase or class name.
     """
     images = [_open(number, blob) for number, blob in enumerate(job.images, start=1)]
+    if not images:
+        raise DataError("no image in this question; this model answers questions about images")
     prompt, earlier = _question(engine, job)
     read = engine.prepare(Request(images[0], prompt, more_images=tuple(images[1:]), earlier=tuple(earlier)))
     room = max_context - len(read.token_ids)

@@ -140,6 +140,8 @@ async def respond(error: RefusalError, scope: Scope, receive: Receive, send: Sen
 def headers_of(error: RefusalError) -> dict[str, str]:
     """Give the headers of a refusal."""
     headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+    if error.status in (408, 413):  # the rest of the body is not waited for
+        headers["Connection"] = "close"
     return headers | ({"WWW-Authenticate": "Bearer"} if error.status == 401 else {})
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import io
+import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +19,8 @@ from paddle_ground.backend.tiny import PRESETS, build_tiny_model
 from paddle_ground.infer import Engine
 from paddle_ground.records import GroundingConfig, write_grounding
 from paddle_ground.serve import Service, thread_worker
+from paddle_ground.serve.app import create_app
+from paddle_ground.serve.options import ServeOptions
 
 CLASSES = ("red circle", "blue square", "cup")
 
@@ -60,3 +66,37 @@ def photo() -> Callable[..., bytes]:
         return file.getvalue()
 
     return make
+
+
+@contextmanager
+def listening(app: Any) -> Iterator[str]:
+    """Serve an app on a free port; gives its URL."""
+    import uvicorn
+
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="off"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+        assert thread.is_alive()
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(timeout=30)
+
+
+Listening = Callable[[Any], Any]
+
+
+@pytest.fixture(scope="session")
+def listen() -> Listening:
+    """Give `listening`, which serves an app on a free port."""
+    return listening
+
+
+@pytest.fixture(scope="session")
+def url(service: Service) -> Iterator[str]:
+    """Where the model is served as "tiny", with nothing allowed that isn't by default."""
+    with listening(create_app(service, ServeOptions("tiny"))) as url:
+        yield url
