@@ -99,6 +99,7 @@ def scatter(points: npt.NDArray[np.int64], label: str) -> str:
     if not len(points):
         return '<p class="empty">nothing to count</p>'
     places, counts = np.unique(points // 16 * 16 + 8, axis=0, return_counts=True)
+    places = np.minimum(places, points.max(axis=0))  # The middle of the last bin may lie beyond the picture.
     order = np.argsort(-counts)[:600]
     largest = points.max(axis=0).astype(float)
     scale_x, scale_y = (_WIDTH - _LEFT - 12) / largest[0], (_HEIGHT - _BOTTOM - _TOP) / largest[1]
