@@ -160,6 +160,17 @@ def _precision(values: Mapping[str, Any]) -> Iterator[Finding]:
         yield _warning("bf16", "true is overridden by `compute_type: float32`; remove one of them")
     if compute == "float32" and values.get("amp_master_grad", True):
         yield _error("amp_master_grad", "is refused with `compute_type: float32`; set it to false")
+    if values.get("device") == "cpu" and compute in ("bf16", "fp16"):
+        if str(values.get("fp16_opt_level", "O1")) == "O2":
+            yield _error(
+                "fp16_opt_level",
+                f"O2 ends in the first step: Paddle multiplies no {compute} matrices on a CPU; set "
+                "`compute_type: float32`",
+            )
+        else:
+            yield _warning(
+                "compute_type", f"{compute} changes nothing on a CPU, which computes in float32; say float32"
+            )
 
 
 def _parallel(values: Mapping[str, Any], key_value_heads: int) -> Iterator[Finding]:

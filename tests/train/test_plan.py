@@ -161,6 +161,13 @@ def test_a_contradiction_is_named_by_its_key(word: str, key: str, is_error: bool
     assert lint(load_config(TWO)) == ()
 
 
+def test_half_precision_on_a_cpu_is_told() -> None:
+    words = ["device=cpu", "compute_type=bf16", "fp16_opt_level=O2"]
+    assert [(f.key, f.is_error) for f in lint(load_config(TWO, words))] == [("fp16_opt_level", True)]
+    (found,) = lint(load_config(TWO, [*words, "fp16_opt_level=O1"]))
+    assert (found.key, found.is_error) == ("compute_type", False)
+
+
 @pytest.mark.parametrize(("word", "right"), [("min_lr=1e-5", "1.0e-5"), ("learning_rate=-8E4", "-8.0E4")])
 def test_a_number_that_yaml_takes_for_text_is_an_error(word: str, right: str) -> None:
     config = load_config(TWO, [word])

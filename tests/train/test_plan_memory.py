@@ -150,6 +150,8 @@ def test_lora_by_hand() -> None:
     setup = Setup(1, 1, frozen=FROZEN, lora_rank=8)
     assert trainable_numbers(MODELS["2b"], setup) == 28 * a_layer
     assert weights_bytes(MODELS["2b"], setup) == 2 * (2_127_532_032 + 28 * a_layer)
+    few = replace(setup, lora_targets=("q_proj", "v_proj"))
+    assert trainable_numbers(MODELS["2b"], few) == 28 * 8 * (4096 + 3072)
 
 
 def test_gradients_of_earlier_micro_batches_are_there_at_the_head() -> None:
