@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from paddle_ground.backend.tiny import build_tiny_model
 from paddle_ground.data.check import CheckOptions, check
 from paddle_ground.data.check.lengths import VisionSettings, read_settings
 from paddle_ground.data.check.padding import measure_padding, pack
@@ -92,6 +93,13 @@ def test_lengths_are_those_of_training(varied: Planted, model_dir: Path) -> None
     # The data set gives its last sequence twice when it doesn't pack.
     assert [pack[0] for pack in sequences[:-1]] == lengths
     assert len(set(lengths)) > 5
+
+
+def test_lengths_of_a_family_with_a_system_turn_of_its_own(varied: Planted, tmp_path: Path) -> None:
+    model_dir = build_tiny_model(tmp_path / "qwen2_5", "test_qwen2_5_vl")
+    lengths = lengths_of(varied, model_dir)
+    sequences = training_batches(varied.path, model_dir, max_seq_len=8192, template="qwen2_vl")
+    assert [pack[0] for pack in sequences[:-1]] == lengths
 
 
 def test_those_too_long_are_the_ones_that_training_skips(varied: Planted, model_dir: Path) -> None:
