@@ -7,7 +7,7 @@ takes text and gives `AnswerRegion`s, tolerantly, saying what it had to mend. Tw
   PaddleFormers' grounding plugin expands ``<ref-object><bbox>`` and Qwen2-VL was trained;
 * json: a fenced list of ``{"bbox_2d": [1, 2, 3, 4], "label": "cat"}``, as Qwen3-VL answers by itself.
 
-Knows nothing of pixels or images (`boxes.CoordinateSpace` turns these numbers into pixels), nor of files.
+Knows nothing of pixels or images (`spaces.CoordinateSpace` turns these numbers into pixels), nor of files.
 What scans the text is in the private modules `_answers_*`; nothing else should import them.
 """
 
@@ -17,7 +17,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from paddle_ground._answers_found import AnswerFormat, Candidate, Repair
 from paddle_ground._answers_json import BOX_KEY, LABEL_KEY
@@ -49,6 +49,11 @@ __all__ = [
 
 Status = Literal["ok", "repaired", "failed"]
 """ok: read as it stood. repaired: read after mending. failed: neither a box nor "none" was found."""
+
+CoordMax: TypeAlias = float | tuple[float, float]
+"""A largest coordinate: of both, or of x and of y."""
+
+_UNSCALED = (1.0, 1.0)
 
 NO_OBJECTS = "none"
 """What a box-token answer says when nothing is there; JSON says ``[]``."""
@@ -161,25 +166,25 @@ def render_target(regions: Sequence[AnswerRegion], fmt: AnswerFormat) -> Target:
     return Target(content, tuple(region.label for region in regions), tuple(boxes))
 
 
-def parse(text: str, fmt: AnswerFormat | None = None, coord_max: float = 1000.0) -> ParsedAnswer:
+def parse(text: str, fmt: AnswerFormat | None = None, coord_max: CoordMax = 1000.0) -> ParsedAnswer:
     """Read a model's answer, whatever state it is in. Never raises on any text; linear in its length.
 
     Args:
         text: With or without special tokens and end tokens.
         fmt: The expected format; the other one is read too, and reported. None: take what is there.
-        coord_max: Largest number of the model's coordinate space. `math.inf` where it has none of its
-            own (absolute pixels): only negative numbers are then clipped.
+        coord_max: Largest number of the model's coordinate space; x's and y's where they differ (absolute
+            pixels). `math.inf` where it is not known: only negative numbers are then clipped.
 
     Returns:
         The regions, a status and the repairs.
     """
-    coord_max = float(coord_max)
+    limits = coord_max if isinstance(coord_max, tuple) else (coord_max, coord_max)
     body, repairs = answer_body(text)
     if not body:
         return ParsedAnswer((), "repaired", _sorted_values({*repairs, Repair.EMPTY_ANSWER}))
     found = scan(body, fmt)
     repairs |= found.repairs
-    regions, points = _checked_candidates(found.candidates, coord_max, repairs)
+    regions, points = _checked_candidates(found.candidates, limits, repairs)
     usable = bool(regions or points) or found.says_none
     status: Status = "failed" if not usable else "repaired" if repairs else "ok"
     return ParsedAnswer(tuple(regions), status, _sorted_values(repairs), tuple(points))
@@ -224,10 +229,10 @@ def _render_json(regions: Sequence[AnswerRegion], boxes: Sequence[tuple[int, int
 
 
 def _checked_candidates(
-    candidates: Sequence[Candidate], coord_max: float, repairs: set[Repair]
+    candidates: Sequence[Candidate], limits: tuple[float, float], repairs: set[Repair]
 ) -> tuple[list[AnswerRegion], list[AnswerPoint]]:
-    scale = _fraction_scale(candidates, coord_max)
-    if scale != 1:
+    scales = _fraction_scales(candidates, limits)
+    if scales != _UNSCALED:
         repairs.add(Repair.FRACTIONS_SCALED)
     regions: dict[AnswerRegion, None] = {}  # a set that keeps the order
     points: dict[AnswerPoint, None] = {}
@@ -235,7 +240,11 @@ def _checked_candidates(
         if not all(math.isfinite(number) for number in candidate.numbers):
             repairs.add(Repair.MALFORMED_DROPPED)
             continue
-        numbers = [_clipped(number * scale, coord_max, repairs) for number in candidate.numbers]
+        # x and y in turns, of a box as of a point.
+        numbers = [
+            _clipped(number * scales[place % 2], limits[place % 2], repairs)
+            for place, number in enumerate(candidate.numbers)
+        ]
         if len(numbers) == 2:
             repairs.add(Repair.POINT_NOT_BOX)
             points[AnswerPoint(candidate.label, (numbers[0], numbers[1]))] = None
@@ -249,17 +258,17 @@ def _checked_candidates(
             regions[region] = None
             if not region.label:
                 repairs.add(Repair.LABEL_MISSING)
-            if scale == 1 and not all(number.is_integer() for number in numbers):
+            if scales == _UNSCALED and not all(number.is_integer() for number in numbers):
                 repairs.add(Repair.NON_INTEGER)
     return list(regions), list(points)
 
 
-def _fraction_scale(candidates: Sequence[Candidate], coord_max: float) -> float:
+def _fraction_scales(candidates: Sequence[Candidate], limits: tuple[float, float]) -> tuple[float, float]:
     """0..1 with decimals throughout can't be meant as thousandths: such boxes would be a dot."""
     numbers = [number for candidate in candidates for number in candidate.numbers]
     are_fractions = all(0 <= number <= 1.01 for number in numbers)
     has_decimals = any(not number.is_integer() for number in numbers if math.isfinite(number))
-    return coord_max if are_fractions and has_decimals and math.isfinite(coord_max) else 1
+    return limits if are_fractions and has_decimals and all(map(math.isfinite, limits)) else _UNSCALED
 
 
 def _clipped(number: float, coord_max: float, repairs: set[Repair]) -> float:

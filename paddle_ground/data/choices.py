@@ -21,3 +21,6 @@ BoxOrder = Literal["position", "size", "class", "source", "random"]
 
 MaxBoxesBy = Literal["largest", "order"]
 """Which boxes an answer names where there are too many."""
+
+ModelFamily = Literal["qwen3_vl", "qwen2_5_vl", "qwen2_vl"]
+"""See `paddle_ground.families.PREPARED`."""

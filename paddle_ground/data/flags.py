@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from paddle_ground.data.choices import Ask, BoxOrder, MaxBoxesBy, PromptLanguage, Task
+from paddle_ground.data.choices import Ask, BoxOrder, MaxBoxesBy, ModelFamily, PromptLanguage, Task
 
 SOURCE, RESULT, SAMPLING = "The source", "The result", "Which images"
 QUESTIONS, ANSWERS, CLASSES, VIEWS = "Questions", "Answers", "Classes", "Other views of images"
@@ -108,11 +108,36 @@ AnswerFormat = Annotated[
     str,
     _flag("--answer-format", "tokens (the tutorial's), or json (what Qwen3-VL answers untuned).", RESULT),
 ]
+WhichFamily = Annotated[
+    ModelFamily | None,
+    _flag(
+        "--model-family",
+        "Of the model to train; tells in which numbers boxes are.  [default: FOR_MODEL's, else qwen3_vl]",
+        RESULT,
+    ),
+]
+ForModel = Annotated[
+    Path | None,
+    _flag(
+        "--for-model",
+        "Its folder: qwen2_5_vl's boxes depend on how it resizes images.  [default: as published]",
+        RESULT,
+        "DIR",
+    ),
+]
+ImageMinPixels = Annotated[
+    int | None,
+    _flag("--image-min-pixels", "`grounding.image_min_pixels` of the YAML.  [default: 1024]", RESULT, "PX"),
+]
+ImageMaxPixels = Annotated[
+    int | None,
+    _flag("--image-max-pixels", "`grounding.image_max_pixels` of the YAML.  [default: 589824]", RESULT, "PX"),
+]
 Space = Annotated[
-    str,
+    str | None,
     _flag(
         "--coordinate-space",
-        "Of the model's boxes; relative_1000: Qwen3-VL's and Qwen2-VL's.",
+        "Of the model's boxes; relative_1000 or absolute_resized.  [default: the model family's]",
         RESULT,
         "NAME",
     ),

@@ -21,9 +21,11 @@ from paddle_ground.data.order import BOX_ORDERS
 from paddle_ground.data.recognise import AUTO, find_format
 from paddle_ground.data.relabel import EVERY_CLASS, ClassChoice
 from paddle_ground.data.sampling import draw_splits
+from paddle_ground.data.speaking import chosen_family, chosen_space
 from paddle_ground.errors import ConfigError
+from paddle_ground.families import DEFAULT
 from paddle_ground.prompts import check_given
-from paddle_ground.spaces import coordinate_space
+from paddle_ground.spaces import CoordinateSpace
 
 if TYPE_CHECKING:
     from paddle_ground.data.augment.stage import AugmentOptions
@@ -53,7 +55,14 @@ class PrepareOptions:
             to find something everywhere.
         box_order: See `paddle_ground.data.order.BOX_ORDERS`. Any order that can be read off the image
             does; one that can't teaches the model to guess.
-        coordinate_space: The model's; see `paddle_ground.boxes.coordinate_space`.
+        model_family: Of the model that will be trained, a key of `paddle_ground.families.PREPARED`; None for
+            `for_model`'s, else Qwen3-VL. It tells the coordinate space.
+        for_model: That model's folder, whose processor tells how images are resized where boxes are pixels
+            of resized images; None for a published model's.
+        image_min_pixels: `grounding.image_min_pixels` of the training YAML, of the same use; None for
+            `for_model`'s `grounding.json`, else PaddleFormers' own.
+        image_max_pixels: Likewise.
+        coordinate_space: To say the family's again; see `paddle_ground.spaces.coordinate_space`.
         bad_images: "stop" at a missing, broken or wrongly sized image, or "skip" and count it.
         workers: How many chunks to convert at a time; 0 for one a processor.
         ray: Address of a Ray cluster that converts them; see `paddle_ground.data.ray_pieces`.
@@ -93,7 +102,11 @@ class PrepareOptions:
     classes: Path | None = None
     keep_empty: bool = True
     box_order: BoxOrder = "position"
-    coordinate_space: str = "relative_1000"
+    model_family: str | None = None
+    for_model: Path | None = None
+    image_min_pixels: int | None = None
+    image_max_pixels: int | None = None
+    coordinate_space: str | None = None
     bad_images: str = "stop"
     workers: int = 0
     ray: str | None = None
@@ -123,6 +136,12 @@ class PrepareOptions:
         return any(value is not None for value in wanted)
 
     @property
+    def space(self) -> CoordinateSpace:
+        """The coordinate space of the model; raises as `paddle_ground.data.speaking.chosen_space` does."""
+        limits = (self.image_min_pixels, self.image_max_pixels)
+        return chosen_space(self.model_family, self.for_model, limits, self.coordinate_space)
+
+    @property
     def has_views(self) -> bool:
         """Tell whether one image may become several."""
         return any((self.augment, self.tile, self.curriculum))
@@ -143,6 +162,11 @@ class PrepareOptions:
             value = getattr(self, name)
             if value != getattr(_DEFAULTS, name):
                 settings[name] = str(value)
+        family = chosen_family(self.model_family, self.for_model)
+        if family is not DEFAULT:
+            settings["model_family"] = family.model_type
+        if self.space.resize is not None:
+            settings |= self.space.resize.settings()
         choice = self.class_choice
         listed = {"keep_classes": choice.keep, "drop_classes": choice.drop}
         listed["rename"] = tuple(f"{old}={new}" for old, new in sorted((choice.rename or {}).items()))
@@ -197,7 +221,7 @@ def check_options(options: PrepareOptions) -> None:
     if options.prompt is not None:
         check_given(options.prompt)
     answer_format(options.answer_format)
-    coordinate_space(options.coordinate_space)
+    _ = options.space
     if options.source_format != AUTO:
         find_format(options.source_format)
     # Bad numbers shall not wait for a download to be found out.

@@ -52,7 +52,6 @@ from paddle_ground.files import sha256_file
 from paddle_ground.prompts import DETECT_ALL, detect_classes
 from paddle_ground.records import SamplesMeta, meta_path, read_meta, truth_path
 from paddle_ground.records.samples import BOX_MARK, IMAGE_MARK, REF_MARK
-from paddle_ground.spaces import coordinate_space
 
 __all__ = ["OpenedSource", "PrepareOptions", "PrepareReport", "prepare"]
 
@@ -183,7 +182,7 @@ def _row_options(options: PrepareOptions, class_names: tuple[str, ...]) -> RowOp
         if mark in prompt:
             raise ConfigError(f"the prompt holds {mark}; leave it out, the image is put before the prompt")
     return RowOptions(
-        space=coordinate_space(options.coordinate_space),
+        space=options.space,
         answer_format=fmt,
         prompt=prompt,
         class_names=class_names,

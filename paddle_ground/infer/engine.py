@@ -16,14 +16,14 @@ from paddle_ground.errors import ConfigError, ModelError
 from paddle_ground.families import family
 from paddle_ground.infer.generation import Generation
 from paddle_ground.infer.grammar import Grammar
-from paddle_ground.infer.model_folder import grounding_of, pixel_limits
+from paddle_ground.infer.model_folder import grounding_of, model_space, pixel_limits
 from paddle_ground.infer.preprocess import Preprocessor, Prompt
 from paddle_ground.infer.request import Answer, Request
 from paddle_ground.infer.rows import Constraint, Row
 from paddle_ground.infer.sampling import GREEDY, Sampling
 from paddle_ground.infer.vocabulary import Vocabulary
 from paddle_ground.records import GroundingConfig
-from paddle_ground.spaces import RELATIVE_1000, CoordinateSpace, coordinate_space
+from paddle_ground.spaces import CoordinateSpace
 
 DEFAULT_MAX_NEW_TOKENS = 512
 
@@ -49,8 +49,8 @@ class Engine:
         self.grounding = grounding
         self._grammars: dict[tuple[str, ...] | None, Grammar] = {}
         self.vocabulary = Vocabulary(loaded.tokenizer)
-        template = family(loaded.config.model_type).template
-        self._preprocessor = Preprocessor(loaded.processor, pixel_limits(grounding), template)
+        self._family = family(loaded.config.model_type)
+        self._preprocessor = Preprocessor(loaded.processor, pixel_limits(grounding), self._family.template)
 
     @classmethod
     def load(cls, model_dir: str | Path, *, dtype: str = "float32") -> Engine:
@@ -75,7 +75,7 @@ class Engine:
     @property
     def coordinate_space(self) -> CoordinateSpace:
         """The numbers in which the model speaks of boxes."""
-        return coordinate_space(self.grounding.coordinate_space) if self.grounding else RELATIVE_1000
+        return model_space(self.grounding, self._family, self.loaded.processor)
 
     def grammar(self, labels: Sequence[str] | None = None) -> Grammar | None:
         """Give the grammar of this model's answers; none where the model doesn't say its format.

@@ -2,9 +2,10 @@
 
 Takes a vocabulary, an answer format and, if wanted, the names that labels may be; gives for each answer a
 constraint that tells which tokens may follow. Coordinates are whole numbers from 0 to the space's
-maximum with x1 < x2 and y1 < y2. What the format forces (marks, brackets, keys) is one path of tokens, the
-very tokens that the tokenizer makes of a rendered answer (tests compare), so that a tuned model stays on the
-ground that it knows. Knows no model: see `paddle_ground.infer.rows` for who asks.
+maximum (of absolute pixels: to the image's width and height) with x1 < x2 and y1 < y2. What the format forces
+(marks, brackets, keys) is one path of tokens, the very tokens that the tokenizer makes of a rendered answer
+(tests compare), so that a tuned model stays on the ground that it knows. Knows no model: see
+`paddle_ground.infer.rows` for who asks.
 
 An answer is a script of slots, `label x1 y1 x2 y2` in box tokens and `x1 y1 x2 y2 label` in JSON, with fixed
 tokens between them. After a region's last slot the model chooses between another region and the end.
@@ -21,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paddle_ground.answers import SCRIPT_LABEL as LABEL
-from paddle_ground.answers import AnswerFormat, answer_script
+from paddle_ground.answers import AnswerFormat, CoordMax, answer_script
 from paddle_ground.errors import ModelError
 from paddle_ground.infer.labels import FreeLabels, KnownLabels, Labels
 from paddle_ground.infer.loops import MAX_REPEATS
@@ -50,7 +51,7 @@ class Grammar:
         vocabulary: Of the model.
         fmt: The answer format.
         end_token: The id that ends an answer.
-        coord_max: Largest coordinate.
+        coord_max: Largest coordinate of answers that are begun without one of their own.
         labels: The names that labels may be; none leaves them free.
 
     Raises:
@@ -63,7 +64,7 @@ class Grammar:
         vocabulary: Vocabulary,
         fmt: AnswerFormat,
         end_token: int,
-        coord_max: float = 1000,
+        coord_max: CoordMax = 1000,
         labels: Sequence[str] | None = None,
     ) -> None:
         script = answer_script(fmt)
@@ -73,7 +74,7 @@ class Grammar:
             raise ModelError("the tokenizer does not write digits one by one; use `--free` with this model")
         self.slots = script.slots
         self.digits = {ids[0]: str(digit) for digit, ids in enumerate(digits)}
-        self.coord_max = int(min(coord_max, _LARGEST))
+        self.coord_max = coord_max
         self.close = [*encode(script.close), end_token]
         self.start_node = _tree([(encode(script.first), 0), ([*encode(script.empty), end_token], _END)])
         self.after = [_tree([(encode(join), at + 1)]) for at, join in enumerate(script.joins)]
@@ -85,9 +86,14 @@ class Grammar:
             written = [json.dumps(n, ensure_ascii=False)[1:-1] for n in labels]
             self.labels = KnownLabels(written if fmt is AnswerFormat.JSON else labels, vocabulary)
 
-    def start(self, max_repeats: int = MAX_REPEATS) -> AnswerConstraint:
-        """Begin an answer, which ends when a region is said once more than `max_repeats` times."""
-        return AnswerConstraint(self, max_repeats)
+    def start(self, max_repeats: int = MAX_REPEATS, coord_max: CoordMax | None = None) -> AnswerConstraint:
+        """Begin an answer.
+
+        Args:
+            max_repeats: It ends when a region is said once more than so many times.
+            coord_max: Largest coordinate in this answer, or x's and y's; none for the grammar's own.
+        """
+        return AnswerConstraint(self, max_repeats, self.coord_max if coord_max is None else coord_max)
 
 
 class AnswerConstraint:
@@ -95,8 +101,10 @@ class AnswerConstraint:
 
     restricts = True
 
-    def __init__(self, grammar: Grammar, max_repeats: int = MAX_REPEATS) -> None:
+    def __init__(self, grammar: Grammar, max_repeats: int, coord_max: CoordMax) -> None:
         self._grammar = grammar
+        most = coord_max if isinstance(coord_max, tuple) else (coord_max, coord_max)
+        self._most = {axis: int(min(number, _LARGEST)) for axis, number in zip("xy", most, strict=True)}
         self._max_repeats = max_repeats
         self._node: _Node | None = grammar.start_node
         self._slot = 0
@@ -162,7 +170,7 @@ class AnswerConstraint:
             return self._grammar.labels.follow(self._written)
         low = {"x2": "x1", "y2": "y1"}.get(name)
         least = 0 if low is None else int(self._values[low]) + 1  # type: ignore[arg-type]
-        most = self._grammar.coord_max - (1 if low is None else 0)
+        most = self._most[name[0]] - (1 if low is None else 0)
         text = "".join(self._grammar.digits[token] for token in self._written)
         digits, may_end = number_follow(text, least, most)
         return np.array(

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from paddle_ground.answers import AnswerFormat, AnswerRegion, answer_format, parse
+from paddle_ground.answers import AnswerFormat, AnswerRegion, CoordMax, answer_format, parse
 from paddle_ground.errors import ConfigError
 from paddle_ground.infer.engine import DEFAULT_MAX_NEW_TOKENS, Engine
 from paddle_ground.infer.loops import LOOP_STOPPED, MAX_REPEATS, RepeatGuard
@@ -126,10 +126,12 @@ def ground(
     # A checkpoint that doesn't say is taken for a published one, whose own answers are JSON.
     fmt = answer_format(trained.answer_format) if trained else AnswerFormat.JSON
     prompt = query_prompt(query, fmt, lang, default=trained.prompt if trained else DETECT_ALL)
+    asked = engine.prepare(Request(image, prompt))
+    labels = query_labels(query, trained)
     (answer,) = engine.generate(
-        [engine.prepare(Request(image, prompt))],
+        [asked],
         max_new_tokens=max_new_tokens,
-        constraints=[constraint_of(engine, query_labels(query, trained), free, max_repeats)],
+        constraints=[constraint_of(engine, labels, free, max_repeats, size_wh=asked.size_wh)],
         sampling=sampling,
     )
     reading = read_answer(answer, engine)
@@ -147,7 +149,12 @@ def ground(
 
 
 def constraint_of(
-    engine: Engine, labels: Sequence[str] | None, free: bool, max_repeats: int = MAX_REPEATS
+    engine: Engine,
+    labels: Sequence[str] | None,
+    free: bool,
+    max_repeats: int = MAX_REPEATS,
+    *,
+    size_wh: tuple[int, int],
 ) -> Constraint:
     """Begin an answer: held to the grammar; `free` or without one, only kept from going in circles.
 
@@ -156,6 +163,7 @@ def constraint_of(
         labels: The names that labels may be; none leaves them free.
         free: Let the model write whatever it wants.
         max_repeats: A region that is said once more than so many times ends the answer; at least 1.
+        size_wh: Of the image that is asked about, as stored: coordinates end at its borders.
 
     Raises:
         ConfigError: `max_repeats` is below 1; or see `Engine.grammar`.
@@ -164,9 +172,10 @@ def constraint_of(
     if max_repeats < 1:
         raise ConfigError(f"max_repeats is {max_repeats}; it must be at least 1")
     grammar = None if free else engine.grammar(labels)
+    borders = engine.coordinate_space.borders_wh(size_wh)
     if grammar is not None:
-        return grammar.start(max_repeats)
-    return RepeatGuard(engine.vocabulary, max_repeats, engine.coordinate_space.maximum)
+        return grammar.start(max_repeats, borders)
+    return RepeatGuard(engine.vocabulary, max_repeats, borders)
 
 
 def query_labels(query: str | Sequence[str] | None, trained: GroundingConfig | None) -> Sequence[str] | None:
@@ -187,8 +196,9 @@ def read_answer(answer: Answer, engine: Engine) -> Reading:
             format is recognised from the text.
     """
     trained, space = engine.grounding, engine.coordinate_space
-    parsed = parse(answer.text, answer_format(trained.answer_format) if trained else None, space.maximum)
-    scores = _scores(answer, engine, space.maximum) if answer.logprobs else {}
+    borders = space.borders_wh(answer.size_wh)
+    parsed = parse(answer.text, answer_format(trained.answer_format) if trained else None, borders)
+    scores = _scores(answer, engine, borders) if answer.logprobs else {}
     # A region that had to be mended is scored like the whole answer.
     rest = math.exp(sum(answer.logprobs) / len(answer.logprobs)) if answer.logprobs else None
     boxes_px = space.decode([region.box for region in parsed.regions], answer.size_wh)
@@ -206,7 +216,7 @@ def read_answer(answer: Answer, engine: Engine) -> Reading:
     return Reading(regions, status, (*parsed.repairs, LOOP_STOPPED))
 
 
-def _scores(answer: Answer, engine: Engine, coord_max: float) -> dict[AnswerRegion, float]:
+def _scores(answer: Answer, engine: Engine, coord_max: CoordMax) -> dict[AnswerRegion, float]:
     """Score the regions of an answer; where one is said twice, its first mention counts."""
     scores: dict[AnswerRegion, float] = {}
     for found in scored_regions(answer.token_ids, answer.logprobs, engine.vocabulary, coord_max):

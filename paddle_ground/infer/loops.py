@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from paddle_ground.answers import AnswerRegion, parse
+from paddle_ground.answers import AnswerRegion, CoordMax, parse
 from paddle_ground.infer.rows import Finished
 from paddle_ground.infer.vocabulary import Vocabulary
 
@@ -29,13 +29,13 @@ class RepeatGuard:
     Args:
         vocabulary: Of the model.
         max_repeats: How often one region may be said.
-        coord_max: Largest coordinate.
+        coord_max: Largest coordinate, or x's and y's.
     """
 
     restricts = False
 
     def __init__(
-        self, vocabulary: Vocabulary, max_repeats: int = MAX_REPEATS, coord_max: float = 1000
+        self, vocabulary: Vocabulary, max_repeats: int = MAX_REPEATS, coord_max: CoordMax = 1000
     ) -> None:
         self._vocabulary = vocabulary
         self._max_repeats = max_repeats

@@ -10,21 +10,22 @@ import logging
 from pathlib import Path
 
 from paddle_ground.errors import ModelError
-from paddle_ground.records import GroundingConfig, meta_path, read_meta
-from paddle_ground.spaces import RELATIVE_1000
+from paddle_ground.records import GroundingConfig, meta_path, read_meta, samples_space
+from paddle_ground.spaces import CoordinateSpace
 
 LOGGER = logging.getLogger(__name__)
 
 
-def check_match(samples_path: Path, trained: GroundingConfig | None) -> None:
+def check_match(samples_path: Path, trained: GroundingConfig | None, space: CoordinateSpace) -> None:
     """Refuse samples that speak other coordinates or answers than the model was tuned on.
 
     Says aloud where the samples don't tell, or their prompt differs.
 
     Args:
         samples_path: samples.jsonl; its meta file is looked for beside it.
-        trained: How the model was tuned; none for a checkpoint that doesn't say, which is taken for a
-            Qwen3-VL as published: thousandths, either answer format.
+        trained: How the model was tuned; none for a checkpoint that doesn't say, which is taken for one as
+            published: its family's coordinates, either answer format.
+        space: What it speaks.
 
     Raises:
         ModelError: They don't match.
@@ -35,9 +36,11 @@ def check_match(samples_path: Path, trained: GroundingConfig | None) -> None:
         LOGGER.warning("%s: not there, so nothing tells whether these samples suit the model", path)
         return
     meta = read_meta(path)
-    space = trained.coordinate_space if trained else RELATIVE_1000.name
-    if meta.coordinate_space != space:
-        raise _mismatch(path, "coordinate space", meta.coordinate_space, space)
+    if meta.coordinate_space != space.name:
+        raise _mismatch(path, "coordinate space", meta.coordinate_space, space.name)
+    ours = samples_space(meta)
+    if ours != space:
+        raise _mismatch(path, "resizing of the images", str(ours.resize), str(space.resize))
     if trained is None:
         return
     if meta.answer_format != trained.answer_format:

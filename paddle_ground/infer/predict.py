@@ -90,7 +90,7 @@ def predict(
     # Read once as a whole before any arithmetic: a broken line shows now, and the bar knows its length.
     total = sum(1 for _ in itertools.islice(read_samples(samples_path), limit))
     engine = model if isinstance(model, Engine) else Engine.load(model, dtype=dtype)
-    check_match(samples_path, engine.grounding)
+    check_match(samples_path, engine.grounding, engine.coordinate_space)
     asking = Asking(max_new_tokens, batch_size, free or _are_words(samples_path), max_repeats, sampling)
     claim(output_path, _identity(samples_path, engine, asking))
 
@@ -175,7 +175,9 @@ def answer_samples(
         list(prompts.values()),
         max_new_tokens=asking.max_new_tokens,
         batch_size=asking.batch_size,
-        constraints=[_constraint(samples[index], engine, asking) for index in prompts],
+        constraints=[
+            _constraint(samples[index], prompt.size_wh, engine, asking) for index, prompt in prompts.items()
+        ],
         sampling=asking.sampling,
     )
     by_index = dict(zip(prompts, answers, strict=True))
@@ -186,12 +188,12 @@ def answer_samples(
             yield _failure(index, sample, errors[index])
 
 
-def _constraint(sample: Sample, engine: Engine, asking: Asking) -> Constraint:
+def _constraint(sample: Sample, size_wh: tuple[int, int], engine: Engine, asking: Asking) -> Constraint:
     trained = engine.grounding
     # Other prompts than its own may ask for things that the model's classes don't name.
     own = trained is not None and sample.prompt == trained.prompt
     labels = trained.class_names or None if own and trained else None
-    return constraint_of(engine, labels, asking.free, asking.max_repeats)
+    return constraint_of(engine, labels, asking.free, asking.max_repeats, size_wh=size_wh)
 
 
 def _request(samples_path: Path, sample: Sample) -> Request:

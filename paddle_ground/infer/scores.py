@@ -18,7 +18,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from paddle_ground.answers import AnswerRegion, parse
+from paddle_ground.answers import AnswerRegion, CoordMax, parse
 from paddle_ground.infer.vocabulary import Vocabulary
 
 _NAMED_BOX = re.compile(
@@ -40,7 +40,7 @@ class ScoredRegion:
 
 
 def scored_regions(
-    token_ids: Sequence[int], logprobs: Sequence[float], vocabulary: Vocabulary, coord_max: float
+    token_ids: Sequence[int], logprobs: Sequence[float], vocabulary: Vocabulary, coord_max: CoordMax
 ) -> Iterator[ScoredRegion]:
     """Find an answer's regions and score them.
 
@@ -48,7 +48,7 @@ def scored_regions(
         token_ids: The answer.
         logprobs: Natural logarithms of the tokens' probabilities, one each.
         vocabulary: Of the model.
-        coord_max: Largest number of the model's coordinate space.
+        coord_max: Largest number of the model's coordinate space, or x's and y's.
 
     Yields:
         The well-formed regions, in the order of the text.

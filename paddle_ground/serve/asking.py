@@ -139,21 +139,23 @@ def _format(engine: Engine) -> AnswerFormat:
 
 
 def _row(engine: Engine, job: Job, read: Any, limit: int, prompt: str) -> Row:
-    constraint = _constraint(engine, job, prompt)
+    constraint = _constraint(engine, job, prompt, read.size_wh)
     return engine.row(read, max_new_tokens=limit, sampling=job.sampling, constraint=constraint)
 
 
-def _constraint(engine: Engine, job: Job, prompt: str) -> Constraint:
+def _constraint(engine: Engine, job: Job, prompt: str, size_wh: tuple[int, int]) -> Constraint:
     trained = engine.grounding
     if job.boxes is not None:
         # Also for a model that doesn't say its format: who asks for a schema gets it.
-        return (engine.grammar(job.boxes.labels) or _json_grammar(engine, job.boxes)).start()
+        grammar = engine.grammar(job.boxes.labels) or _json_grammar(engine, job.boxes)
+        return grammar.start(coord_max=engine.coordinate_space.borders_wh(size_wh))
     if job.search is not None:
-        return constraint_of(engine, query_labels(job.search.query, trained), job.constrained is False)
+        labels = query_labels(job.search.query, trained)
+        return constraint_of(engine, labels, job.constrained is False, size_wh=size_wh)
     own = trained is not None and not job.turns[:-1] and prompt.replace(IMAGE_MARK, "") == trained.prompt
     is_held = own if job.constrained is None else job.constrained
     labels = (trained.class_names or None) if own and trained else None
-    return constraint_of(engine, labels, not is_held)
+    return constraint_of(engine, labels, not is_held, size_wh=size_wh)
 
 
 def _json_grammar(engine: Engine, layout: BoxLayout) -> Grammar:
@@ -163,7 +165,7 @@ def _json_grammar(engine: Engine, layout: BoxLayout) -> Grammar:
 
 def _as_wanted(answer: Answer, engine: Engine, layout: BoxLayout) -> str:
     """Write an answer's boxes as the client's schema has them, in the model's own coordinates."""
-    parsed = parse(answer.text, _format(engine), engine.coordinate_space.maximum)
+    parsed = parse(answer.text, _format(engine), engine.coordinate_space.borders_wh(answer.size_wh))
     rows = [
         {layout.box_key: [int(number) for number in region.box]}
         | ({layout.label_key: region.label} if layout.label_key else {})

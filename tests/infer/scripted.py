@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
+from paddle_ground.families import QWEN2_5_VL
 from paddle_ground.infer import Answer, Engine, Request
 from paddle_ground.infer.request import open_image
 from paddle_ground.records import GroundingConfig
+from paddle_ground.spaces import CoordinateSpace, coordinate_space
 
 
 class ScriptedEngine(Engine):
@@ -35,13 +37,20 @@ class ScriptedEngine(Engine):
         self.asked: list[str] = []
         self.batches: list[int] = []
 
+    @property
+    def coordinate_space(self) -> CoordinateSpace:
+        name = self.grounding.coordinate_space if self.grounding else "relative_1000"
+        return coordinate_space(name, QWEN2_5_VL.resize())
+
     def prepare(self, request: Request) -> Any:
-        return request.prompt.replace("<image>", ""), open_image(request.image).size
+        return SimpleNamespace(
+            text=request.prompt.replace("<image>", ""), size_wh=open_image(request.image).size
+        )
 
     def grammar(self, labels: Sequence[str] | None = None) -> None:
         return None
 
     def generate(self, prompts: Sequence[Any], **options: Any) -> list[Answer]:
         self.batches.append(len(prompts))
-        self.asked += [prompt for prompt, _ in prompts]
-        return [Answer(self.say(prompt), tuple(range(5)), 0.25, "stop", size, 9) for prompt, size in prompts]
+        self.asked += [prompt.text for prompt in prompts]
+        return [Answer(self.say(p.text), tuple(range(5)), 0.25, "stop", p.size_wh, 9) for p in prompts]

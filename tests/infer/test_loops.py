@@ -73,4 +73,4 @@ def test_a_free_answer_is_guarded_and_otherwise_what_it_was(
 
 def test_a_guard_that_allows_nothing_is_refused(engine: Engine) -> None:
     with pytest.raises(ConfigError, match="max_repeats is 0"):
-        constraint_of(engine, None, free=True, max_repeats=0)
+        constraint_of(engine, None, free=True, max_repeats=0, size_wh=(64, 64))
