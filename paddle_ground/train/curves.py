@@ -126,8 +126,9 @@ def draw_curves(curves: RunCurves, output: Path, half_life: float) -> Path:
     ]
     figure = Figure(figsize=(9, 2.6 * max(1, len(panels))), dpi=110, layout="constrained")
     figure.suptitle(str(curves.run))
+    axes = None
     for row, (name, draw) in enumerate(panels, start=1):
-        axes = figure.add_subplot(len(panels), 1, row, title=name)
+        axes = figure.add_subplot(len(panels), 1, row, title=name, sharex=axes)
         axes.grid(alpha=0.3)
         draw(axes, curves, half_life)
     figure.supxlabel("step")
