@@ -1,0 +1,87 @@
+"""The real thing: `paddle-ground serve` as a process, from its first line to its exit code."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openai
+import psutil
+import pytest
+
+from paddle_ground.cli import main
+
+Photo = Callable[..., bytes]
+
+
+def test_it_starts_answers_mends_itself_and_ends_in_order(model_dir: Path, photo: Photo) -> None:
+    import base64
+
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PADDLE_GROUND_API_KEY": "s3cret"}
+    command = [sys.executable, "-m", "paddle_ground", "serve", str(model_dir), "--port", "0", "--batch", "4"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as child:
+        try:
+            assert child.stdout is not None
+            line = child.stdout.readline()
+            found = re.fullmatch(r"serving model at (http://127\.0\.0\.1:\d+)/v1\n", line)
+            assert found, line
+            url = found.group(1)
+            client = openai.OpenAI(base_url=url + "/v1", api_key="s3cret", max_retries=0)
+            image = "data:image/png;base64," + base64.b64encode(photo()).decode()
+            turns: Any = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": image}}]}]
+
+            def ask(tokens: int) -> Any:
+                return client.chat.completions.create(
+                    model="model", messages=turns, max_tokens=tokens, temperature=1.0, seed=3
+                )
+
+            first = ask(30).choices[0].message.content
+            # The engine is a process of its own; when it is killed, another one gives the same answer.
+            (engine,) = psutil.Process(child.pid).children()
+            engine.kill()
+            assert ask(30).choices[0].message.content == first
+            (again,) = psutil.Process(child.pid).children()
+            assert again.pid != engine.pid
+            # Told to stop, it finishes what runs.
+            answers: list[Any] = []
+            asking = threading.Thread(target=lambda: answers.append(ask(400)))
+            asking.start()
+            while "paddle_ground_running 1.0" not in metrics(url):
+                assert asking.is_alive() or answers
+                if answers:
+                    break
+                time.sleep(0.02)
+            child.send_signal(signal.SIGTERM)
+            asking.join(timeout=60)
+            assert answers[0].choices[0].finish_reason in ("length", "stop")
+            assert child.wait(timeout=60) == 0
+            assert not psutil.pid_exists(again.pid)
+        finally:
+            child.kill()
+
+
+def metrics(url: str) -> str:
+    return httpx.get(url + "/metrics", headers={"Authorization": "Bearer s3cret"}).text
+
+
+def test_a_wrong_flag_or_model_is_one_line(tmp_path: Path, capsys: Any) -> None:
+    for words, message in (
+        (["--allow-local", str(tmp_path / "none")], "no such folder"),
+        (["--host", "not an address"], "cannot listen at"),
+        ([], "config.json"),
+    ):
+        with pytest.raises(SystemExit) as end:
+            main(["serve", str(tmp_path), "--port", "0", *words])
+        assert end.value.code == 2
+        error = capsys.readouterr().err
+        assert message in error
+        assert error.count("\n") == 1
