@@ -10,10 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from paddle_ground.data.check import CheckOptions, check
+from paddle_ground.data.check.beside import check_model
+from paddle_ground.data.check.page import write_page
 from paddle_ground.data.choices import ModelFamily
 from paddle_ground.data.prepare import PrepareOptions, prepare
 from paddle_ground.errors import BoxError, ConfigError, RecordError
 from paddle_ground.families import PREPARED
+from paddle_ground.files import sha256_file
 from paddle_ground.records import meta_path, read_meta, read_samples, read_truth, samples_space, truth_path
 
 # Usual, tiny, larger than training allows, and thin.
@@ -124,3 +128,51 @@ def test_a_meta_that_does_not_say_the_resizing_is_refused(coco: Path, tmp_path: 
     meta_path(path).write_text(json.dumps(document))
     with pytest.raises(RecordError, match=r"'image\.max_pixels'"):
         samples_space(read_meta(meta_path(path)))
+
+
+@pytest.mark.parametrize("family", PREPARED)
+def test_right_data_is_found_right_and_drawn_inside(coco: Path, tmp_path: Path, family: str) -> None:
+    path = prepared(coco, tmp_path / "out", family)
+    report = check(path, CheckOptions())
+    assert not {"wrong_space", "box_outside", "box_degenerate", "truth_differs"} & set(report.by_kind())
+    write_page(tmp_path / "page.html", report)
+
+
+@pytest.mark.parametrize(
+    ("family", "said", "expected"),
+    [("qwen3_vl", "qwen2_5_vl", "thousandths"), ("qwen2_5_vl", "qwen3_vl", "Qwen2.5-VL resizes")],
+)
+@pytest.mark.parametrize("with_truth", [True, False])
+def test_the_wrong_space_is_found_in_both_directions(
+    coco: Path, tmp_path: Path, family: str, said: str, expected: str, with_truth: bool
+) -> None:
+    path = prepared(coco, tmp_path / "out", family)
+    claimed = prepared(coco, tmp_path / "claimed", said)
+    document = json.loads(meta_path(claimed).read_text())
+    document["samples_sha256"] = sha256_file(path)
+    meta_path(path).write_text(json.dumps(document))
+    if not with_truth:
+        truth_path(path).unlink()
+    found = check(path, CheckOptions()).by_kind()
+    if with_truth:
+        (problem,) = found["wrong_space"]
+        assert expected in problem.message
+    elif said == "qwen2_5_vl":  # Thousandths stick out of small images; the other way they need not.
+        assert "wrong_space" in found or "box_outside" in found
+
+
+def test_a_model_that_resizes_otherwise_is_told(coco: Path, tmp_path: Path) -> None:
+    path = prepared(coco, tmp_path / "out", "qwen2_5_vl")
+    meta = read_meta(meta_path(path))
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").write_text('{"model_type": "qwen2_5_vl"}')
+    processor = {"patch_size": 14, "merge_size": 2, "min_pixels": 3136, "max_pixels": 12_845_056}
+    (model / "preprocessor_config.json").write_text(json.dumps(processor))
+    assert not list(check_model(path, meta, model))
+    (model / "preprocessor_config.json").write_text(json.dumps({**processor, "max_pixels": 254016}))
+    (problem,) = check_model(path, meta, model)
+    assert (problem.code, "processor.max_pixels 254016" in problem.message) == ("space_differs", True)
+    (model / "config.json").write_text('{"model_type": "qwen3_vl"}')
+    (problem,) = check_model(path, meta, model)
+    assert "speaks relative_1000" in problem.message

@@ -5,7 +5,6 @@ Takes paths, gives the meta, the truth by image, and problems. Knows no image fi
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,10 @@ import numpy as np
 
 from paddle_ground.boxes import FloatArray
 from paddle_ground.data.check.problems import Problem
+from paddle_ground.data.check.space import space_of
 from paddle_ground.data.check.view import SampleCheck, SampleView
-from paddle_ground.errors import ModelError, RecordError
+from paddle_ground.errors import RecordError
+from paddle_ground.families import spoken_family
 from paddle_ground.files import sha256_file
 from paddle_ground.records import (
     GroundingConfig,
@@ -27,11 +28,10 @@ from paddle_ground.records import (
     truth_path,
 )
 from paddle_ground.records.meta import GROUNDING_FILE
+from paddle_ground.resize import read_resize
+from paddle_ground.spaces import ABSOLUTE_RESIZED
 
 _MAX_TRUTH_BYTES = 64 << 20  # It is read whole; a larger one would not leave memory flat.
-# What a model speaks that says nothing of itself.
-_SPACES = {"qwen3_vl": "relative_1000", "qwen3_vl_moe": "relative_1000", "qwen2_vl": "relative_1000",
-           "qwen2_5_vl": "absolute_resized"}  # fmt: skip
 
 
 class Truths:
@@ -95,6 +95,8 @@ def read_beside(path: Path) -> Beside:
             meta = read_meta(meta_file)
         except RecordError as error:
             problems.append(Problem("meta_unreadable", meta_file, 0, _clause(error, meta_file)))
+    if meta is not None and meta.coordinate_space == ABSOLUTE_RESIZED and space_of(meta) is None:
+        problems.append(Problem("meta_unreadable", meta_file, 0, "does not say how the images are resized"))
     if meta is not None and meta.samples_sha256 != sha256_file(path):
         problems.append(Problem("meta_stale", path, 0, f"its hash is not the one in {meta_file.name}"))
     if not truth_file.exists():
@@ -145,10 +147,13 @@ def check_model(path: Path, meta: SamplesMeta, model_dir: Path) -> Iterator[Prob
         ModelError: The folder holds no model.
     """
     grounding = _grounding(model_dir)
-    space = grounding.coordinate_space if grounding else _SPACES.get(_family(model_dir), "")
+    family = None if grounding else spoken_family(model_dir)
+    space = grounding.coordinate_space if grounding else (family.coordinate_space if family else "")
     if space and space != meta.coordinate_space:
         message = f"boxes are {meta.coordinate_space}, {model_dir.name} speaks {space}"
         yield Problem("space_differs", path, 0, message)
+    elif space == ABSOLUTE_RESIZED:
+        yield from _resizing(path, meta, model_dir, grounding)
     if grounding and grounding.answer_format != meta.answer_format:
         message = f"answers are {meta.answer_format}, {model_dir.name} was tuned on {grounding.answer_format}"
         yield Problem("format_differs", path, 0, message)
@@ -160,12 +165,23 @@ def _grounding(model_dir: Path) -> GroundingConfig | None:
     return read_grounding(model_dir)
 
 
-def _family(model_dir: Path) -> str:
-    config = model_dir / "config.json"
-    try:
-        return str(json.loads(config.read_text(encoding="utf-8"))["model_type"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{config}: cannot be read as a model's config; name a model folder") from error
+def _resizing(
+    path: Path, meta: SamplesMeta, model_dir: Path, grounding: GroundingConfig | None
+) -> Iterator[Problem]:
+    """Compare of which pixels the boxes are; training may still change an untuned model's image limits."""
+    space = space_of(meta)
+    if space is None or space.resize is None:
+        return  # The meta was complained of already.
+    ours = space.resize
+    least, most = (
+        (grounding.min_pixels, grounding.max_pixels)
+        if grounding
+        else (ours.image_min_pixels, ours.image_max_pixels)
+    )
+    theirs = read_resize(model_dir, least, most)
+    if ours != theirs:
+        message = f"boxes are of images resized with {ours}; {model_dir.name} resizes with {theirs}"
+        yield Problem("space_differs", path, 0, message)
 
 
 def _clause(error: RecordError, path: Path) -> str:

@@ -14,7 +14,9 @@ import numpy.typing as npt
 
 from paddle_ground.data.check.padding import Padding
 from paddle_ground.data.check.problems import Problem
+from paddle_ground.data.check.space import borders_of
 from paddle_ground.data.check.view import SampleCheck, SampleView
+from paddle_ground.spaces import CoordinateSpace
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -60,8 +62,8 @@ class Numbers:
 class Tally(SampleCheck):
     """Counts what can be counted a sample at a time."""
 
-    def __init__(self, maximum: float) -> None:
-        self._maximum = maximum
+    def __init__(self, space: CoordinateSpace | None) -> None:
+        self._space = space
         self._sides, self._counts = array("f"), array("l")
         self.without_boxes = 0
 
@@ -70,9 +72,9 @@ class Tally(SampleCheck):
         regions = view.regions
         self._counts.append(len(regions))
         self.without_boxes += bool(view.targets) and all(t.reading == "nothing" for t in view.targets)
-        width, height = view.size_wh
-        # Thousandths of both sides; else pixels, so divided by the image's own.
-        area = self._maximum**2 if np.isfinite(self._maximum) else max(1, width * height)
+        wide, high = borders_of(self._space, view.size_wh)
+        # Where the space is not known they may be pixels, so divided by the image's own.
+        area = wide * high if np.isfinite(wide) else max(1, view.size_wh[0] * view.size_wh[1])
         for region in regions:
             x1, y1, x2, y2 = region.box
             self._sides.append(min(1.0, (max(0.0, x2 - x1) * max(0.0, y2 - y1) / area) ** 0.5))

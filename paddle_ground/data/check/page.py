@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -29,6 +28,7 @@ from paddle_ground.data.headers import MAX_PIXELS
 from paddle_ground.errors import RecordError
 from paddle_ground.files import write_text
 from paddle_ground.records import Sample, resolve_image
+from paddle_ground.spaces import CoordinateSpace
 
 _PICTURES = 48
 _THUMB = 320  # Pixels of the longer side.
@@ -45,21 +45,20 @@ class _Picture:
     size_wh: tuple[int, int]
 
 
-def write_page(path: Path, report: CheckReport, maximum: float = 1000.0) -> None:
+def write_page(path: Path, report: CheckReport) -> None:
     """Write the page, whole or not at all.
 
     Args:
         path: The HTML file.
         report: What it shows.
-        maximum: The number of the right and the bottom border; inf where boxes are pixels.
 
     Raises:
         UnwritableError: The file can't be written.
     """
-    write_text(path, "".join(_page(report, maximum)))
+    write_text(path, "".join(_page(report)))
 
 
-def _page(report: CheckReport, maximum: float) -> Iterator[str]:
+def _page(report: CheckReport) -> Iterator[str]:
     name = escape(str(report.path))
     yield (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -71,7 +70,7 @@ def _page(report: CheckReport, maximum: float) -> Iterator[str]:
     yield f"<h1>{escape(report.verdict())}</h1>\n"
     yield from _problems(report)
     yield from _histograms(report)
-    yield from _sheet(report, maximum)
+    yield from _sheet(report)
     yield "</main></body></html>\n"
 
 
@@ -110,7 +109,7 @@ def _histograms(report: CheckReport) -> Iterator[str]:
     yield "</div></section>\n"
 
 
-def _sheet(report: CheckReport, maximum: float) -> Iterator[str]:
+def _sheet(report: CheckReport) -> Iterator[str]:
     found: dict[int, list[Problem]] = {}
     for problem in report.problems:
         if problem.path == report.path and problem.line:
@@ -122,7 +121,7 @@ def _sheet(report: CheckReport, maximum: float) -> Iterator[str]:
         if picture is None or used + len(picture.jpeg) > _MAX_BYTES:
             continue
         used += len(picture.jpeg)
-        yield _card(picture, found.get(line, ()), maximum)
+        yield _card(picture, found.get(line, ()), report.space)
     yield "</div></section>\n"
 
 
@@ -163,10 +162,11 @@ def _open(path: Path, line: int, offset: int) -> _Picture | None:
     return _Picture(line, sample, stream.getvalue(), size_wh)
 
 
-def _card(picture: _Picture, problems: Sequence[Problem], maximum: float) -> str:
+def _card(picture: _Picture, problems: Sequence[Problem], space: CoordinateSpace | None) -> str:
     width, height = picture.size_wh
-    scale_x = width / maximum if math.isfinite(maximum) else 1.0
-    scale_y = height / maximum if math.isfinite(maximum) else 1.0
+    # Boxes in a space that nobody knows are drawn as pixels of the image.
+    wide, high = (width, height) if space is None else space.borders_wh(picture.size_wh)
+    scale_x, scale_y = width / wide, height / high
     regions = [region for target in read_targets(picture.sample) for region in target.regions]
     # All is drawn in the image's own pixels; strokes and letters must then grow with it.
     unit = max(width, height) / _THUMB

@@ -5,7 +5,6 @@ Takes options and what stands beside the samples, gives the checks in the order 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +16,10 @@ from paddle_ground.data.check.labels import LabelCheck
 from paddle_ground.data.check.lengths import LengthCheck
 from paddle_ground.data.check.numbers import Tally
 from paddle_ground.data.check.options import CheckOptions
+from paddle_ground.data.check.space import space_of
 from paddle_ground.data.check.turns import RepeatCheck, TurnCheck
 from paddle_ground.data.check.view import SampleCheck
 from paddle_ground.errors import AnswerError
-from paddle_ground.spaces import RELATIVE_1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +45,20 @@ def make_checks(path: Path, options: CheckOptions, beside: Beside) -> Checks:
         ModelError: The model's folder can't be used.
     """
     meta = beside.meta
-    space = meta.coordinate_space if meta else RELATIVE_1000.name
-    maximum = float(RELATIVE_1000.maximum) if space == RELATIVE_1000.name else math.inf
+    space = space_of(meta)
     try:
         fmt = answer_format(meta.answer_format) if meta else None
     except AnswerError:
         fmt = None
     return Checks(
-        tally=Tally(maximum),
+        tally=Tally(space),
         labels=LabelCheck(meta.class_names if meta else ()),
         lengths=LengthCheck(options.model_dir, options) if options.model_dir else None,
         others=(
             TurnCheck(),
             RepeatCheck(),
             AnswerCheck(fmt, meta.prompt if meta else "", options.max_boxes),
-            GeometryCheck(path, maximum, beside.truths),
+            GeometryCheck(path, space, beside.truths),
             TruthCheck(beside.truths, meta.counts.get("unscored", 0) if meta else 0),
         ),
     )

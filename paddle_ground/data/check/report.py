@@ -15,6 +15,7 @@ import numpy as np
 
 from paddle_ground.data.check.numbers import Ints, Numbers
 from paddle_ground.data.check.problems import KINDS, Problem, Severity
+from paddle_ground.spaces import RELATIVE_1000, CoordinateSpace
 
 _FIRST = 3
 _WIDTH = 160
@@ -32,6 +33,7 @@ class CheckReport:
         images_looked_at: Image files that were read, those of other splits included.
         seconds: What it took.
         compared_with: Other samples files that share no image with this one, or should not.
+        space: In which the boxes should be; None where nobody knows it.
     """
 
     path: Path
@@ -41,6 +43,7 @@ class CheckReport:
     images_looked_at: int
     seconds: float
     compared_with: tuple[Path, ...] = ()
+    space: CoordinateSpace | None = RELATIVE_1000
 
     def count(self, severity: Severity) -> int:
         """Count the problems of a severity."""

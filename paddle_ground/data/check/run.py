@@ -27,6 +27,7 @@ from paddle_ground.data.check.padding import measure_padding
 from paddle_ground.data.check.problems import Problem
 from paddle_ground.data.check.registry import Checks, make_checks
 from paddle_ground.data.check.report import CheckReport, sorted_problems
+from paddle_ground.data.check.space import space_of
 from paddle_ground.data.check.targets import read_targets
 from paddle_ground.data.check.view import SampleView
 from paddle_ground.errors import DataError
@@ -81,6 +82,7 @@ def check(
         images_looked_at=run.gallery.images_looked_at,
         seconds=time.perf_counter() - started,
         compared_with=others,
+        space=space_of(beside.meta),
     )
 
 

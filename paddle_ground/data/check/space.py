@@ -12,7 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from paddle_ground.boxes import FloatArray, valid_mask, xyxy_to_xywh
-from paddle_ground.spaces import RELATIVE_1000
+from paddle_ground.errors import RecordError
+from paddle_ground.families import QWEN2_5_VL
+from paddle_ground.records import SamplesMeta, samples_space
+from paddle_ground.spaces import RELATIVE_1000, CoordinateSpace, coordinate_space
 
 IntSizes = npt.NDArray[np.int32]
 
@@ -20,8 +23,10 @@ _ENOUGH = 20  # Fewer boxes say little.
 _NEARLY_ALL = 0.99
 _TO_PIXELS = "convert them with the size of each image, or let `prepare` do it"
 
+_RESIZED = "pixels of the images as Qwen2.5-VL resizes them"
 _HYPOTHESES = {
-    "thousandths": "",
+    "thousandths": "thousandths; prepare them for this family",
+    "resized": f"{_RESIZED}; prepare them for this family",
     "pixels": f"pixels of the image, x1, y1, x2, y2; {_TO_PIXELS}",
     "pixels_xywh": f"pixels of the image as x, y, width, height; {_TO_PIXELS}",
     "thousandths_xywh": "thousandths, but as x, y, width, height; add the corner to width and height",
@@ -33,11 +38,14 @@ class Evidence:
     """Compares boxes with the exact ones, image by image.
 
     Args:
-        maximum: The number of the right and the bottom border in the space that they should be in.
+        space: That they should be in; None where nobody knows it.
     """
 
-    def __init__(self, maximum: float) -> None:
-        self._usable = maximum == RELATIVE_1000.maximum
+    def __init__(self, space: CoordinateSpace | None) -> None:
+        self._usable = space is not None
+        self._right = "resized" if space is not None and space.resize is not None else "thousandths"
+        published = coordinate_space(QWEN2_5_VL.coordinate_space, QWEN2_5_VL.resize())
+        self._resized = space if space is not None and space.resize is not None else published
         self._total = 0
         self._fits = dict.fromkeys(_HYPOTHESES, 0)
 
@@ -56,6 +64,7 @@ class Evidence:
         thousandths = RELATIVE_1000.encode(truth, size_wh).astype(np.float64)
         forms = {
             "thousandths": thousandths,
+            "resized": self._resized.encode(truth, size_wh).astype(np.float64),
             "pixels": truth,
             "pixels_xywh": xyxy_to_xywh(truth),
             "thousandths_xywh": xyxy_to_xywh(thousandths),
@@ -67,22 +76,73 @@ class Evidence:
 
     def verdict(self) -> str:
         """Say what the boxes look like, or "" where they are right or that can't be told."""
-        if self._total < 5 or self._share("thousandths") >= 0.5:
+        if self._total < 5 or self._share(self._right) >= 0.5:
             return ""
         best = max(self._fits, key=lambda name: self._fits[name])
-        if best == "thousandths" or self._share(best) < 0.8:
+        if best == self._right or self._share(best) < 0.8:
             return ""
         return f"beside the truth file {self._share(best):.0%} of the boxes are {_HYPOTHESES[best]}"
 
     def differs(self) -> str:
         """Say how few boxes are in the truth, or "" where most are."""
-        share = self._share("thousandths")
+        share = self._share(self._right)
         if self._total < 5 or share >= 0.5:
             return ""
         return f"only {share:.0%} of {self._total} boxes are in the truth file"
 
     def _share(self, name: str) -> float:
         return self._fits[name] / self._total if self._total else 1.0
+
+
+def space_of(meta: SamplesMeta | None) -> CoordinateSpace | None:
+    """Give the space that boxes should be in: thousandths where nothing says; None where nobody knows it."""
+    try:
+        return RELATIVE_1000 if meta is None else samples_space(meta)
+    except RecordError:
+        return None
+
+
+def borders_of(space: CoordinateSpace | None, size_wh: tuple[int, int]) -> tuple[float, float]:
+    """Give the numbers of an image's right and bottom border; inf where space or size are not known."""
+    if space is None or (space.resize is not None and min(size_wh) < 1):
+        return math.inf, math.inf
+    return space.borders_wh(size_wh)
+
+
+def judge_absolute(boxes: FloatArray, sizes_wh: IntSizes, borders_wh: FloatArray) -> str:
+    """Tell by the numbers alone that boxes are not pixels of the resized images.
+
+    Args:
+        boxes: Shape (N, 4), as they stand.
+        sizes_wh: Shape (N, 2), of each box's image as stored.
+        borders_wh: Shape (N, 2), of its resized image; inf where unknown.
+
+    Returns:
+        What it looks like and what to do, or "".
+    """
+    known = np.isfinite(borders_wh).all(axis=1)
+    far, borders, sizes = boxes[known, 2:], borders_wh[known], sizes_wh[known]
+    if len(far) < _ENOUGH:
+        return ""
+    beyond = float((far > borders).any(axis=1).mean())
+    if beyond > 0.05 and (far <= sizes).all():
+        return (
+            f"{beyond:.0%} of the boxes reach beyond the resized image, none beyond the stored one: pixels "
+            "of the image as stored; prepare them for this family"
+        )
+    if beyond > 0.05 and far.max() <= RELATIVE_1000.maximum:
+        return (
+            f"{beyond:.0%} of the boxes reach beyond the resized image, and no number is above 1000: "
+            "thousandths; prepare them for this family"
+        )
+    # Of pixels spread over large images, this share would be above 1000.
+    expected = float(np.clip(1 - RELATIVE_1000.maximum / borders, 0, None).sum())
+    if expected >= 8 and 900 < far.max() <= RELATIVE_1000.maximum:
+        return (
+            "no number is above 1000 in images wider or higher than that: thousandths; "
+            "prepare them for this family"
+        )
+    return ""
 
 
 def judge_numbers(boxes: FloatArray, sizes_wh: IntSizes, maximum: float, swapped: int = 0) -> str:
