@@ -11,9 +11,9 @@ folder by the peers' script. Then, in turn and each in a process of its own with
 
 Seconds are those of the whole process, interpreter and imports included; ratios are medians of pairs of the
 same turn. Source files are in the page cache, and none of the three syncs anything to the disk. Peaks in
-the table are of the largest process, as the kernel tells them. The JSON's are of all processes of ours together,
-pages that they share counted once, looked at 50 times a second in runs of its own. All images of ours are then
-compared with the source, byte for byte.
+the table are of the largest process, as the kernel tells them. The JSON's are of all our processes together,
+with pages that they share counted once, looked at 50 times a second in runs of their own. All images of ours
+are then compared with the source, byte for byte.
 The last line is one JSON object.
 """
 
