@@ -108,15 +108,26 @@ class Keeper:
             with self._lock:
                 if self._closing.is_set():
                     return
-                link = self._link = Link(self._start_worker())
-            reason, was_ready = self._hear(link)
-            link.close()
+                link = self._begin()
+            if link is None:
+                reason, was_ready = "no process could be started for it", False
+            else:
+                reason, was_ready = self._hear(link)
+                link.close()
             if self._closing.is_set():
                 return
             LOGGER.error("the engine went away: %s", reason)
             self._owner.worker_lost(reason)
             pause = 1.0 if was_ready else min(2 * pause, _LONGEST_PAUSE)
             self._closing.wait(pause if not was_ready else 0.0)
+
+    def _begin(self) -> Link | None:
+        try:
+            self._link = Link(self._start_worker())
+        except OSError:  # no memory, or no more processes
+            LOGGER.exception("the engine could not be started")
+            self._link = None
+        return self._link
 
     def _hear(self, link: Link) -> tuple[str, bool]:
         """Pass on what a worker says until it is gone; gives the reason, and whether it ever was ready."""

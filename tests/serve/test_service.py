@@ -342,6 +342,25 @@ def test_a_worker_that_falls_silent_is_replaced(engine: Engine, photo: Photo) ->
         service.close()
 
 
+def test_a_machine_without_room_for_a_process_is_asked_again(engine: Engine, photo: Photo) -> None:
+    real, tries = thread_worker(engine, batch=4), []
+
+    def start() -> Worker:
+        tries.append(len(tries))
+        if len(tries) == 2:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        return real()
+
+    service = Service(start, batch=4)
+    service.open()
+    try:
+        service._keeper._link.worker.channel.close()  # type: ignore[union-attr]
+        assert service.ask(chat(photo()), timeout=60).text
+        assert len(tries) == 3
+    finally:
+        service.close()
+
+
 def test_a_model_that_cannot_be_loaded_is_an_error_at_once(tmp_path: Any) -> None:
     from paddle_ground.serve import process_worker
 
