@@ -178,7 +178,8 @@ def parse(text: str, fmt: AnswerFormat | None = None, coord_max: CoordMax = 1000
     Returns:
         The regions, a status and the repairs.
     """
-    limits = coord_max if isinstance(coord_max, tuple) else (coord_max, coord_max)
+    wide, high = coord_max if isinstance(coord_max, tuple) else (coord_max, coord_max)
+    limits = (float(wide), float(high))  # A clipped number takes the limit's type.
     body, repairs = answer_body(text)
     if not body:
         return ParsedAnswer((), "repaired", _sorted_values({*repairs, Repair.EMPTY_ANSWER}))
