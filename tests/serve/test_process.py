@@ -85,3 +85,32 @@ def test_a_wrong_flag_or_model_is_one_line(tmp_path: Path, capsys: Any) -> None:
         error = capsys.readouterr().err
         assert message in error
         assert error.count("\n") == 1
+
+
+def test_the_flags_that_the_documentation_names_are_there(project_root: Path, capsys: Any) -> None:
+    with pytest.raises(SystemExit):
+        main(["serve", "--help"])
+    shown = capsys.readouterr().out
+    named = set(
+        re.findall(r"`(--[a-z-]+)", (project_root / "docs" / "serving.md").read_text(encoding="utf-8"))
+    )
+    assert len(named) > 5
+    assert {flag for flag in named if flag not in shown} == set()
+
+
+def test_the_documented_curl_finds_things(url: str, photo: Photo, project_root: Path, tmp_path: Path) -> None:
+    """The README's command, as a shell runs it."""
+    import json
+    import shutil
+
+    if shutil.which("curl") is None:
+        pytest.skip("no curl")
+    text = (project_root / "docs" / "serving.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"```bash\n(echo .*?curl .*?)\n```", text, re.DOTALL)
+    (tmp_path / "street.jpg").write_bytes(photo(fmt="JPEG"))
+    done = subprocess.run(
+        ["bash", "-c", command.replace("http://127.0.0.1:8000", url)],
+        cwd=tmp_path, check=True, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    found = json.loads(done.stdout)
+    assert (found["object"], found["size_wh"]) == ("grounding", [96, 64])
