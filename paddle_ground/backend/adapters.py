@@ -7,15 +7,21 @@ called twice. Knows no data.
 
 from __future__ import annotations
 
+import functools
+import json
 import math
 import re
 import zlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from paddle_ground.errors import ConfigError
+from paddle_ground.files import atomic_writer
+
+_FUSED = "up_gate_proj.lora_B"
 
 
 def apply(args: Mapping[str, Any], targets: Sequence[str]) -> None:
@@ -28,6 +34,7 @@ def apply(args: Mapping[str, Any], targets: Sequence[str]) -> None:
     use_the_asked_alpha(args)
     adapt_the_asked_layers(targets)
     start_alike_in_any_parting(args)
+    write_fused_layers_in_one_order()
 
 
 def use_the_asked_alpha(args: Mapping[str, Any]) -> None:
@@ -57,7 +64,7 @@ def adapt_the_asked_layers(targets: Sequence[str]) -> None:
     Symptom: PaddleFormers has no key for it; every linear layer of decoder and vision tower gets one.
 
     Args:
-        targets: Last parts of layers' names (`q_proj`); empty for all that PaddleFormers takes.
+        targets: Last parts of layers' names (`qkv_proj`); empty for all that PaddleFormers takes.
     """
     from paddleformers.cli.train.sft import workflow
 
@@ -117,8 +124,13 @@ def start_alike_in_any_parting(args: Mapping[str, Any]) -> None:
                 _draw(layer, name, seed)
         return adapted
 
+    def from_pretrained(**values: Any) -> Any:
+        adapted = LoRAModel.from_pretrained(**values)
+        take_own_columns(adapted)
+        return adapted
+
     # The other way in, for adapters that are read from a file.
-    model_with_adapters.from_pretrained = LoRAModel.from_pretrained  # type: ignore[attr-defined]
+    model_with_adapters.from_pretrained = from_pretrained  # type: ignore[attr-defined]
     workflow.LoRAModel = model_with_adapters
 
 
@@ -151,3 +163,84 @@ def first_values(name: str, seed: int, inputs: int, rank: int) -> np.ndarray[Any
     bound = 1 / math.sqrt(inputs)
     generator = np.random.default_rng([seed, zlib.crc32(name.encode())])
     return generator.uniform(-bound, bound, (inputs, rank)).astype(np.float32)
+
+
+def write_fused_layers_in_one_order() -> None:
+    """Write the adapter of a parted `up_gate_proj` as that of a whole one.
+
+    Symptom: none that is printed. Each tensor-parallel process holds gate and up of its own columns, and the
+    saved `lora_B` is these parts one behind the other (gate, up, gate, up), where a whole layer has all of
+    gate before all of up: merged into the model, or loaded by one process, half of its columns go astray.
+    """
+    from paddleformers.peft import LoRAModel
+
+    stock = LoRAModel.save_pretrained
+    if getattr(stock, "_paddle_ground", False):
+        return
+
+    @functools.wraps(stock)
+    def save_pretrained(self: Any, save_directory: str, *rest: Any, **kwargs: Any) -> None:
+        stock(self, save_directory, *rest, **kwargs)
+        parts = self.model.config.tensor_model_parallel_size
+        if parts > 1 and kwargs.get("save_checkpoint_format", "flex_checkpoint") == "flex_checkpoint":
+            import paddle.distributed as dist
+
+            dist.barrier()
+            if dist.get_rank() == 0:
+                for path in sorted(Path(save_directory).glob("peft_model*.safetensors")):
+                    put_in_order(path, parts)
+            dist.barrier()
+
+    save_pretrained._paddle_ground = True  # type: ignore[attr-defined]
+    LoRAModel.save_pretrained = save_pretrained
+
+
+def take_own_columns(adapted: Any) -> None:
+    """Give each process its columns of gate and of up, after an adapter was read from a file (`lora_path`).
+
+    Symptom: none that is printed. The file's columns are dealt out as they stand, so that with two processes
+    one gets all of gate and the other all of up.
+    """
+    import paddle
+
+    for name, layer in adapted.named_sublayers():
+        weight = getattr(layer, "lora_B", None)
+        if (
+            weight is None
+            or not f"{name}.lora_B".endswith(_FUSED)
+            or not getattr(weight, "is_distributed", False)
+        ):
+            continue
+        group = layer.model_parallel_group
+        dealt: list[Any] = []
+        paddle.distributed.all_gather(dealt, weight.detach(), group=group)
+        half = weight.shape[1] // 2
+        gate, up = paddle.concat(dealt, axis=1).chunk(2, axis=1)
+        own = slice(group.rank * half, (group.rank + 1) * half)
+        weight.set_value(paddle.concat([gate[:, own], up[:, own]], axis=1))
+
+
+def put_in_order(path: Path, parts: int) -> None:
+    """Reorder the columns of every fused layer's `lora_B` in a safetensors file, whatever its numbers' type.
+
+    Args:
+        path: The file; it is replaced as a whole.
+        parts: Processes that shared the layer.
+    """
+    data = bytearray(path.read_bytes())
+    length = int.from_bytes(data[:8], "little")
+    changed = False
+    for name, entry in json.loads(data[8 : 8 + length]).items():
+        if not name.endswith(_FUSED):
+            continue
+        first, last = (8 + length + offset for offset in entry["data_offsets"])
+        rank, columns = entry["shape"]
+        width = (last - first) // (rank * columns)
+        # Bytes in groups of a number's width: numpy has no bfloat16.
+        numbers = np.frombuffer(bytes(data[first:last]), np.uint8)
+        pairs = numbers.reshape(rank, parts, 2, columns // parts // 2, width)
+        data[first:last] = pairs.transpose(0, 2, 1, 3, 4).tobytes()
+        changed = True
+    if changed:
+        with atomic_writer(path, binary=True) as stream:
+            stream.write(data)

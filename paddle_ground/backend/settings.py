@@ -42,9 +42,9 @@ class GroundingSettings:
         keep_best: The metric (one of `METRICS`) whose best model so far is kept in `best` of the run's
             folder; none for none.
         stop_after: So many evaluations in a row without a new best end the training; none for never.
-        lora_targets: Layers that get an adapter, by the last part of their names: q_proj, k_proj, v_proj,
-            o_proj, gate_proj, up_proj, down_proj; qkv, proj, linear_fc1, linear_fc2 in the vision tower;
-            empty for all of them.
+        lora_targets: Layers that get an adapter, by the last part of PaddleFormers' names: qkv_proj, o_proj,
+            up_gate_proj, down_proj in the decoder; qkv, proj, linear_fc1, linear_fc2 in Qwen3-VL's vision
+            tower; empty for all of them.
     """
 
     implementation: str = "auto"
@@ -80,7 +80,7 @@ class GroundingSettings:
         problems += _best_problems(section)
         targets = section.get("lora_targets") or ()
         if isinstance(targets, str) or not all(isinstance(name, str) for name in targets):
-            problems.append(f"`grounding.lora_targets` is {targets!r}; expected a list, [q_proj, v_proj]")
+            problems.append(f"`grounding.lora_targets` is {targets!r}; expected a list, [qkv_proj, o_proj]")
         if problems:
             raise ConfigError("; ".join(problems))
         return cls(**{**section, "lora_targets": tuple(targets)})

@@ -115,6 +115,21 @@ def adapter(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, object]]:
     return found, json.loads((folder / "lora_config.json").read_text(encoding="utf-8"))
 
 
+def test_fused_columns_are_put_in_a_whole_layers_order(tmp_path: Path) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    whole = np.arange(24, dtype=np.float16).reshape(2, 12)  # Six columns of gate, six of up.
+    gate, up = whole[:, :6], whole[:, 6:]
+    parted = np.concatenate([gate[:, :3], up[:, :3], gate[:, 3:], up[:, 3:]], axis=1)
+    other = np.arange(6, dtype=np.float32).reshape(2, 3)
+    path = tmp_path / "peft_model.safetensors"
+    save_file({"layers.0.mlp.up_gate_proj.lora_B": parted, "layers.0.mlp.up_gate_proj.lora_A": other}, path)
+    adapters.put_in_order(path, 2)
+    found = load_file(path)
+    np.testing.assert_array_equal(found["layers.0.mlp.up_gate_proj.lora_B"], whole)
+    np.testing.assert_array_equal(found["layers.0.mlp.up_gate_proj.lora_A"], other)
+
+
 @pytest.mark.heavy
 def test_an_adapter_in_two_parts_learns_what_a_whole_one_learns(tmp_path: Path) -> None:
     """Upstream symptom: losses apart by up to 6e-3, since each part starts from numbers of its own."""
@@ -127,13 +142,25 @@ def test_an_adapter_in_two_parts_learns_what_a_whole_one_learns(tmp_path: Path) 
     assert one.keys() == two.keys()
     for name, weight in one.items():
         np.testing.assert_allclose(two[name], weight, rtol=0, atol=2e-5, err_msg=name)
-    assert {name.split(".")[-2] for name in one} >= {"q_proj", "down_proj", "qkv", "linear_fc1"}
+    assert {name.split(".")[-2] for name in one} >= {
+        "qkv_proj",
+        "up_gate_proj",
+        "down_proj",
+        "qkv",
+        "linear_fc1",
+    }
+
+    # From the file that the two parts wrote, two parts and one process start alike.
+    again = (*LORA, "lora_alpha=6", f"lora_path={parted.output_dir}")
+    one_again, two_again = runs("one_again", *again, steps=3), runs("two_again", *again, TWO_PARTS, steps=3)
+    np.testing.assert_allclose(losses(two_again), losses(one_again), rtol=0, atol=1e-5)
+    assert losses(one_again)[0] < losses(whole)[0] - 0.1
 
     # Half the strength on fewer layers is another training.
-    section = "grounding={image_max_pixels: 4096, lora_targets: [q_proj, v_proj]}"
+    section = "grounding={image_max_pixels: 4096, lora_targets: [qkv_proj, o_proj]}"
     few = runs("few", *LORA, "lora_alpha=3", section)
-    kinds, config = adapter(few.output_dir)
-    assert {name.split(".")[-2] for name in kinds} == {"q_proj", "v_proj"}
+    learned, config = adapter(few.output_dir)
+    assert {name.split(".")[-2] for name in learned} == {"qkv_proj", "o_proj"}
     assert config["lora_alpha"] == 3
     assert losses(few)[0] == losses(whole)[0]
     assert np.abs(losses(few)[5:] - losses(whole)[5:]).max() > 1e-4

@@ -79,10 +79,12 @@ class Killer(threading.Thread):
         self._over = False
 
     def run(self) -> None:
+        left_over = find_worker(0, self._name)  # Of the run before, which is just ending.
         process = None
         while not self._over:
             if process is None:  # Found beforehand: the moment is short.
                 process = find_worker(0, self._name)
+                process = None if process == left_over else process
                 time.sleep(0.05)
             elif self._is_so():
                 os.kill(process, signal.SIGKILL)

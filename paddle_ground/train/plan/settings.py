@@ -135,13 +135,19 @@ def read_setup(config: TrainConfig, model: ModelSize, data: DataLengths, gpus: i
         attention=str(values.get("_attn_implementation") or "flashmask"),
         frozen=frozenset(part for key, part in _PARTS.items() if key in freeze),
         lora_rank=number(values, "lora_rank", _STOCK_RANK) if is_lora(values) else 0,
-        lora_targets=config.grounding.lora_targets,
+        lora_targets=_checkpoint_names(config.grounding.lora_targets),
         half=half,
         half_weights=half and str(values.get("fp16_opt_level", "O1")) == "O2",
         main_gradients=half and bool(values.get("amp_master_grad", True)),
         accumulates=number(values, "gradient_accumulation_steps", 1) > 1,
         buffer=buffer,
     )
+
+
+def _checkpoint_names(targets: tuple[str, ...]) -> tuple[str, ...]:
+    """Name layers as a checkpoint does, which keeps apart what PaddleFormers fuses."""
+    apart = {"up_gate_proj": ("up_proj", "gate_proj"), "qkv_proj": ("q_proj", "k_proj", "v_proj")}
+    return tuple(name for target in targets for name in apart.get(target, (target,)))
 
 
 def read_schedule(config: TrainConfig, data: DataLengths, gpus: int) -> Schedule:
