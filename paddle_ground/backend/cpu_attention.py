@@ -13,17 +13,9 @@ import numpy as np
 import paddle
 import paddle.nn.functional as F
 
+from paddle_ground.backend.cpu_gradients import RepeatedHeads, Rotation
+
 _MASKED = -1e30
-
-
-@functools.lru_cache(maxsize=8)
-def _half_turn(width: int) -> paddle.Tensor:
-    """Matrix R with `x @ R == rotate_half(x)`: (x1, x2) -> (-x2, x1)."""
-    half = width // 2
-    turn = np.zeros((width, width), np.float32)
-    turn[np.arange(half) + half, np.arange(half)] = -1
-    turn[np.arange(half), np.arange(half) + half] = 1
-    return paddle.to_tensor(turn)
 
 
 def rotate(x: paddle.Tensor, cos: paddle.Tensor, sin: paddle.Tensor) -> paddle.Tensor:
@@ -31,11 +23,8 @@ def rotate(x: paddle.Tensor, cos: paddle.Tensor, sin: paddle.Tensor) -> paddle.T
 
     The angles are repeated over the leading axes only: broadcasting in the middle is 15 times slower.
     """
-    width = int(x.shape[-1])
-    turned = paddle.matmul(x, _half_turn(width))
-    flat = [-1, int(np.prod(cos.shape))]
-    out = x.reshape(flat) * cos.reshape([-1]) + turned.reshape(flat) * sin.reshape([-1])
-    return out.reshape(x.shape)
+    rotated: paddle.Tensor = Rotation.apply(x, cos, sin)
+    return rotated
 
 
 def attend(
@@ -96,14 +85,9 @@ def grouped_attention(
     heads, batch, length, width = query.shape
     groups = heads // int(key.shape[0])
     if groups > 1:
-        key, value = _repeat_heads(key, groups), _repeat_heads(value, groups)
+        key, value = RepeatedHeads.apply(key, groups), RepeatedHeads.apply(value, groups)
     out = attend(query, key, value, None if bias is None else _three_axes(bias), scale)
     return out.transpose([1, 2, 0, 3]).reshape([batch, length, heads * width])
-
-
-def _repeat_heads(x: paddle.Tensor, groups: int) -> paddle.Tensor:
-    shape = [int(x.shape[0]), 1, int(np.prod(x.shape[1:]))]
-    return x.reshape(shape).expand([shape[0], groups, shape[2]]).reshape([shape[0] * groups, *x.shape[1:]])
 
 
 def _three_axes(bias: paddle.Tensor) -> paddle.Tensor:

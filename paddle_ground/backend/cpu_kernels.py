@@ -10,7 +10,9 @@ Upstream symptoms mended:
 - Vision attention builds a dense mask over all patches of the batch; an image attends only to itself.
 - Rotary embedding slices and concatenates along the last axis; a product with a constant matrix is faster.
 - Positions and rotary angles of an image grid are computed with hundreds of small operators a step.
-- Image features are scattered with boolean masks; flat indices do it in one `scatter`.
+- Image features are scattered with boolean masks, and `masked_scatter` gathers number by number (its
+  gradient took 29 ms of a step); flat indices do it in one `scatter`.
+- Gradients of norms, gates, rotations and repeated heads: see `cpu_gradients`.
 """
 
 from __future__ import annotations
@@ -31,38 +33,9 @@ from paddle_ground.backend.cpu_attention import (
     rotate,
     text_attention_interface,
 )
+from paddle_ground.backend.cpu_gradients import GatedUnit, LayerNorm, RootMeanSquareNorm
 from paddle_ground.backend.positions import Grid, rope_index, vision_layout
 from paddle_ground.backend.qwen2_5_vl import kernels as qwen2_5_vl
-
-
-class RootMeanSquareNorm(paddle.autograd.PyLayer):  # type: ignore[misc, unused-ignore]
-    """y = x / rms(x) * w over the last axis, with the derivative written out.
-
-    Backward, with n = x / rms(x) and g = dy * w:  dx = (g - n * mean(g * n)) / rms(x),  dw = sum(dy * n).
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: paddle.Tensor, weight: paddle.Tensor, epsilon: float) -> paddle.Tensor:
-        """Normalise (..., width) by its root mean square; `weight` is (width,)."""
-        inverse = paddle.rsqrt((x * x).mean(-1, keepdim=True) + epsilon)
-        normal = x * inverse
-        ctx.save_for_backward(normal, inverse, weight)
-        ctx.learns = (not x.stop_gradient, not weight.stop_gradient)
-        return normal * weight
-
-    @staticmethod
-    def backward(ctx: Any, grad: paddle.Tensor) -> tuple[paddle.Tensor | None, paddle.Tensor | None]:
-        """Give the gradients of `x` and `weight`; Paddle wants None for one that is frozen."""
-        normal, inverse, weight = ctx.saved_tensor()
-        grad_x = grad_weight = None
-        if ctx.learns[0]:
-            scaled = grad * weight
-            grad_x = (scaled - normal * (scaled * normal).mean(-1, keepdim=True)) * inverse
-        if ctx.learns[1]:
-            # A product with ones adds the rows up; the sum kernel over a leading axis is ten times slower.
-            rows = (grad * normal).reshape([-1, weight.shape[0]])
-            grad_weight = paddle.matmul(paddle.ones([1, rows.shape[0]]), rows).reshape([-1])
-        return grad_x, grad_weight
 
 
 def rms_norm(x: paddle.Tensor, weight: paddle.Tensor, epsilon: float) -> paddle.Tensor:
@@ -75,6 +48,16 @@ def rms_norm(x: paddle.Tensor, weight: paddle.Tensor, epsilon: float) -> paddle.
 def rms_norm_forward(self: Any, hidden_states: paddle.Tensor) -> paddle.Tensor:
     """Do what `RMSNorm.forward` does."""
     return rms_norm(hidden_states, self.weight, self.variance_epsilon)
+
+
+def layer_norm_forward(self: Any, input: paddle.Tensor) -> paddle.Tensor:
+    """Do what `paddle.nn.LayerNorm.forward` does; over the last axis with a gradient of our own."""
+    plain = len(self._normalized_shape) == 1 and self.weight is not None and self.bias is not None
+    if not plain or input.dtype != self.weight.dtype or not paddle.is_grad_enabled():
+        stock: paddle.Tensor = self._stock_forward(input)
+        return stock
+    normal: paddle.Tensor = LayerNorm.apply(input, self.weight, self.bias, self._epsilon)
+    return normal
 
 
 def patch_embed_forward(self: Any, hidden_states: paddle.Tensor) -> paddle.Tensor:
@@ -90,7 +73,8 @@ def mlp_forward(self: Any, x: paddle.Tensor) -> paddle.Tensor:
         gate, up = paddle.split(getattr(self, self.gate_up_proj_name)(x), 2, axis=-1)
     else:
         gate, up = self.gate_proj(x), self.up_proj(x)
-    return self.down_proj(self.act_fn(gate) * up)
+    gated = GatedUnit.apply(gate, up) if self.act_type == "silu" else self.act_fn(gate) * up
+    return self.down_proj(gated)
 
 
 def text_attention_forward(
@@ -209,6 +193,21 @@ def deepstack_process(
     return (flat + added).reshape(shape)
 
 
+def masked_scatter(
+    self: paddle.Tensor, mask: paddle.Tensor, value: paddle.Tensor, name: str | None = None
+) -> paddle.Tensor:
+    """Do what `Tensor.masked_scatter` does; whole rows of (B, L, width), as images fill them, by index."""
+    whole = mask.numpy() if self.ndim == 3 and mask.shape == self.shape else None
+    if whole is None or not (whole == whole[..., :1]).all():
+        stock: paddle.Tensor = self._stock_masked_scatter(mask, value, name)
+        return stock
+    rows = np.flatnonzero(whole[..., 0])
+    flat, value = self.reshape([-1, self.shape[-1]]), value.reshape([-1, self.shape[-1]])
+    if len(rows) > value.shape[0]:
+        raise ValueError(f"{len(rows)} image tokens have {value.shape[0]} image features")
+    return flat.scatter(paddle.to_tensor(rows), value[: len(rows)], overwrite=True).reshape(self.shape)
+
+
 def _flat_index(mask: paddle.Tensor) -> paddle.Tensor:
     return paddle.to_tensor(np.flatnonzero(mask.numpy()))
 
@@ -242,6 +241,8 @@ def get_rope_index(
 PATCHES: tuple[tuple[Any, str, Any], ...] = (
     (pf_norm.RMSNorm, "forward", rms_norm_forward),
     (pf_mlp.MLP, "forward", mlp_forward),
+    (paddle.nn.LayerNorm, "forward", layer_norm_forward),
+    (paddle.Tensor, "masked_scatter", masked_scatter),
     (qwen3_vl.Qwen3VLVisionPatchEmbed, "forward", patch_embed_forward),
     (qwen3_vl.Qwen3VLVisionAttention, "forward", vision_attention_forward),
     (qwen3_vl.Qwen3VLVisionModel, "rot_pos_emb", rot_pos_emb),
