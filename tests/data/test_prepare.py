@@ -372,16 +372,16 @@ def test_nothing_left_to_keep_is_an_error(tmp_path, one_shard, make_row):
 def test_a_full_disk_keeps_what_is_done(source_dir, tmp_path, monkeypatch):
     options = PrepareOptions(tmp_path / "out", source=source_dir, workers=1)
     prepare(dataclasses.replace(options, output_dir=tmp_path / "expected"))
-    real_open, opened = Path.open, []
+    real_open, opened = os.open, []
 
-    def full(path, mode="r", *args, **kwargs):
-        if path.suffix == ".png" and mode == "wb":
+    def full(path, flags, *args, **kwargs):
+        if str(path).endswith(".png") and flags & os.O_CREAT:
             opened.append(path)
             if len(opened) == 10:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return real_open(path, mode, *args, **kwargs)
+        return real_open(path, flags, *args, **kwargs)
 
-    monkeypatch.setattr(Path, "open", full)
+    monkeypatch.setattr(os, "open", full)
     with pytest.raises(DataError, match="No space left on device"):
         prepare(options)
     assert not list((tmp_path / "out").glob("*.jsonl"))
