@@ -8,7 +8,7 @@ that are made inside a function.
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import aclosing
 from typing import Any, TypeVar
 
@@ -96,7 +96,7 @@ def create_app(service: Service, options: ServeOptions, door: ImageDoor | None =
             usage = bool(body.stream_options and body.stream_options.include_usage)
             stream = _sse(service, jobs, reply, seconds, usage, metrics)
             # Nothing is sent before there is something: until then, a refusal is a status of its own.
-            first = await anext(stream)
+            first = await _unless_gone(request, anext(stream))
             return StreamingResponse(_with_first(first, stream), media_type="text/event-stream")
         answers = await _unless_gone(request, answers_of(service, jobs, seconds))
         return JSONResponse(reply.whole(answers, bool(body.logprobs)))
@@ -176,7 +176,7 @@ def _explained(problems: Any) -> BadRequestError:
     return BadRequestError(f"{field}: {message}" if field else message, field)
 
 
-async def _unless_gone(request: Any, work: Coroutine[Any, Any, T]) -> T:
+async def _unless_gone(request: Any, work: Awaitable[T]) -> T:
     """Wait for work, and let it go as soon as the client is gone."""
     task = asyncio.ensure_future(work)
 

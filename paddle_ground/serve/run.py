@@ -64,7 +64,7 @@ def serve(
     # Silence is longest while a large image is read; the time-out of a request says what is too long.
     service = Service(start, batch=batch, max_queue=max_queue, patience=max(60.0, options.limits.seconds))
     app = create_app(service, options)
-    with _listen(address) as listener:
+    with listen(address) as listener:
         service.open()
         try:
             host, port = listener.getsockname()[:2]
@@ -74,13 +74,18 @@ def serve(
             config = uvicorn.Config(
                 app, access_log=False, log_level="warning", timeout_graceful_shutdown=drain, lifespan="off"
             )
-            _server(uvicorn.Server)(config).run(sockets=[listener])
+            orderly(uvicorn.Server)(config).run(sockets=[listener])
         finally:
             service.close()
 
 
 @contextmanager
-def _listen(address: Address) -> Iterator[socket.socket]:
+def listen(address: Address) -> Iterator[socket.socket]:
+    """Listen at an address for as long as the context lasts.
+
+    Raises:
+        ConfigError: Somebody else does, or the address is not ours.
+    """
     try:
         family = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.create_server((address.host, address.port), family=family, backlog=512)
@@ -93,7 +98,7 @@ def _listen(address: Address) -> Iterator[socket.socket]:
         yield listener
 
 
-def _server(base: Any) -> Any:
+def orderly(base: Any) -> Any:
     """Give uvicorn's server, which would die of the signal once more after it has shut down in order."""
 
     class Server(base):  # type: ignore[misc]

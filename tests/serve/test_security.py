@@ -310,6 +310,20 @@ def test_a_client_that_leaves_frees_its_row(
         assert ask(url, data_url(photo())).status_code == 200
 
 
+def test_a_client_that_leaves_the_queue_is_not_waited_for(
+    endless: Service, photo: Photo, listen: Any
+) -> None:
+    with listen(create_app(endless, ServeOptions("tiny"))) as url:
+        first = start_long(url, photo())
+        until(lambda: endless.open_jobs == 1)
+        second = start_long(url, photo(), stream=True)  # has no answer yet, so no response either
+        until(lambda: endless.open_jobs == 2)
+        second.close()
+        until(lambda: endless.open_jobs == 1)
+        first.close()
+        until(lambda: endless.open_jobs == 0)
+
+
 def test_an_answer_that_takes_too_long_is_let_go(endless: Service, photo: Photo, listen: Any) -> None:
     with listen(create_app(endless, ServeOptions("tiny", limits=Limits(seconds=0.4)))) as url:
         answer = start_long(url, photo()).getresponse()
@@ -347,14 +361,14 @@ def test_only_safetensors_are_loaded(model_dir: Path, tmp_path: Path) -> None:
 
 
 def test_it_listens_on_this_machine_only_unless_told() -> None:
-    from paddle_ground.serve.run import Address, _listen
+    from paddle_ground.serve.run import Address, listen
 
     assert Address().host == "127.0.0.1"
-    with _listen(Address(port=0)) as listener:
+    with listen(Address(port=0)) as listener:
         assert listener.getsockname()[0] == "127.0.0.1"
         with (
             pytest.raises(ConfigError, match="cannot listen at"),
-            _listen(Address(port=listener.getsockname()[1])),
+            listen(Address(port=listener.getsockname()[1])),
         ):
             pass
 
