@@ -20,8 +20,10 @@ from paddle_ground.data.command import prepare_command
 from paddle_ground.data.convert_command import convert_command
 from paddle_ground.data.distill.command import distill_command
 from paddle_ground.data.flags import GroupedHelp
+from paddle_ground.doctor.command import doctor_command
 from paddle_ground.errors import PaddleGroundError
 from paddle_ground.evaluate.command import evaluate_command
+from paddle_ground.export.command import export_command
 from paddle_ground.serve.command import serve_command
 from paddle_ground.train.curves_command import curves_command
 from paddle_ground.train.plan.command import plan_command
@@ -90,6 +92,7 @@ app.command("distill", cls=GroupedHelp, short_help="Let a larger model label ima
 app.command("check", short_help="Check samples before training.")(check_command)
 app.command("plan", short_help="Tell what a training will take.")(plan_command)
 app.command("curves", short_help="Draw what a training logged.")(curves_command)
+app.command("export", short_help="Write a model that others load.")(export_command)
 
 
 @app.command()
@@ -222,6 +225,7 @@ app.command("eval", short_help="Score predictions against the exact boxes.")(eva
 app.command("draw", short_help="Draw truth beside prediction.")(draw_command)
 app.command("report", short_help="Write a page about predictions.")(report_command)
 app.command("serve", cls=GroupedHelp, short_help="Serve a model to OpenAI's clients.")(serve_command)
+app.command("doctor", short_help="Tell what works here, and mend what not.")(doctor_command)
 
 
 VERSIONS_SHOWN = ("paddle-ground", "paddlepaddle", "paddlepaddle-gpu", "paddleformers", "paddlefleet")

@@ -32,12 +32,13 @@ STAGES = {
     "backend": (),
     "train": ("data", "backend"),
     "infer": ("data", "backend", "train"),
+    "export": ("data", "backend", "train"),
     "evaluate": ("data", "infer"),
     "view": ("data", "infer", "evaluate"),
     "serve": ("data", "infer", "evaluate", "view"),
 }
 # These tie stages together and are imported by nobody.
-DOORS = ("cli", "__main__", "demo", "watch")
+DOORS = ("cli", "__main__", "demo", "watch", "doctor")
 HEAVY = {"paddle", "paddleformers", "paddlefleet", "visualdl", "transformers", "torch"}
 SLOW = HEAVY | {"pandas", "matplotlib", "pyarrow", "datasets", "faster_coco_eval", "sklearn", "scipy"}
 

@@ -1,0 +1,164 @@
+"""Exports: a merged adapter answers as the unmerged one, shards hold what the run held, the card tells it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+sys.path.insert(0, str(Path(__file__).parent))
+from small_exports import PRESETS, adapter_of, logits_of
+
+from paddle_ground.backend.loading import load_model
+from paddle_ground.backend.tiny import build_tiny_model
+from paddle_ground.errors import ConfigError, ModelError
+from paddle_ground.export import ExportOptions, export
+from paddle_ground.export.shards import parse_size
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("models")
+    return {preset: build_tiny_model(root / preset, preset, seed=3) for preset in PRESETS}
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_merged_adapter_gives_the_unmerged_models_logits(
+    models: dict[str, Path], tmp_path: Path, preset: str
+) -> None:
+    base = models[preset]
+    targets = [".*qkv_proj.*", ".*up_gate_proj.*", ".*o_proj.*", ".*down_proj.*", ".*attn.proj.*"]
+    unmerged, run = adapter_of(tmp_path / "run", base, targets)
+    report = export(ExportOptions(run, tmp_path / "out"))
+    assert report.merged
+    merged, plain = load_model(tmp_path / "out"), load_model(base)
+    assert float(np.abs(logits_of(plain.model, plain) - unmerged).max()) > 1e-2, "the adapter does something"
+    np.testing.assert_allclose(logits_of(merged.model, merged), unmerged, atol=2e-5)
+
+
+def test_shards_hold_what_the_model_held(models: dict[str, Path], tmp_path: Path) -> None:
+    report = export(ExportOptions(models["test"], tmp_path / "out", max_shard_size="100KB"))
+    whole = load_file(models["test"] / "model.safetensors")
+    index = json.loads((tmp_path / "out" / "model.safetensors.index.json").read_text())
+    assert len(report.weight_files) > 2
+    found: dict[str, Any] = {}
+    for name in report.weight_files:
+        part = load_file(tmp_path / "out" / name)
+        assert all(index["weight_map"][key] == name for key in part)
+        assert len(part) == 1 or sum(value.nbytes for value in part.values()) <= 100_000
+        found.update(part)
+    assert found.keys() == whole.keys() - {"lm_head.weight"}
+    for key, value in found.items():
+        np.testing.assert_array_equal(value, whole[key])
+    assert index["metadata"]["total_size"] == sum(value.nbytes for value in found.values())
+
+
+def test_bfloat16_halves_the_file_and_is_said_in_the_config(models: dict[str, Path], tmp_path: Path) -> None:
+    export(ExportOptions(models["test"], tmp_path / "out", dtype="bfloat16"))
+    before, after = (
+        load_file(models["test"] / "model.safetensors"),
+        load_file(tmp_path / "out" / "model.safetensors"),
+    )
+    for key, value in after.items():
+        assert value.dtype == ml_dtypes.bfloat16
+        np.testing.assert_allclose(value.astype(np.float32), before[key], rtol=2**-8)
+    config = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert config["torch_dtype"] == "bfloat16"
+    load_model(tmp_path / "out")
+
+
+def test_the_trainers_own_keys_stay_out_of_the_config_and_limits_go_along(
+    models: dict[str, Path], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    for path in models["test"].iterdir():
+        (run / path.name).write_bytes(path.read_bytes())
+    config = json.loads((run / "config.json").read_text())
+    config |= {"paddleformers_version": "1.2.0", "pp_seg_method": "x", "use_cache": False}
+    config["text_config"] |= {"architectures": ["Other"], "tensor_model_parallel_size": -1}
+    (run / "config.json").write_text(json.dumps(config))
+    grounding = {
+        "coordinate_space": "relative_1000", "answer_format": "json", "prompt": "Task: Object Detection",
+        "min_pixels": 4096, "max_pixels": 9216, "class_names": ["cat | dog"],
+    }  # fmt: skip
+    (run / "grounding.json").write_text(json.dumps(grounding))
+    (run / "resolved.yaml").write_text(
+        "fine_tuning: full\nlearning_rate: 1.0e-5\nmodel_name_or_path: Qwen/Some-VL\n"
+    )
+    (run / "data.json").write_text(
+        json.dumps([{"path": "/home/me/train.jsonl", "bytes": 5, "sha256": "ab12"}])
+    )
+    (tmp_path / "metrics.json").write_text('{"ap50": 0.25, "note": "x"}')
+    export(ExportOptions(run, tmp_path / "out", metrics=tmp_path / "metrics.json"))
+    written = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert not {"paddleformers_version", "pp_seg_method", "use_cache"} & written.keys()
+    assert not {"architectures", "tensor_model_parallel_size"} & written["text_config"].keys()
+    processor = json.loads((tmp_path / "out" / "preprocessor_config.json").read_text())
+    assert processor["size"]["longest_edge"] == processor["max_pixels"] == 9216
+    card = (tmp_path / "out" / "README.md").read_text()
+    for text in (
+        'base_model: "Qwen/Some-VL"',
+        "| ap50 | 0.25 |",
+        "`ab12`",
+        "train.jsonl",
+        "cat \\| dog",
+        "json",
+    ):
+        assert text in card
+    assert "/home/me" not in card
+    assert str(tmp_path) not in card
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda run: (run / "model.safetensors").unlink(), "model.safetensors is missing"),
+        (
+            lambda run: (run / "lora_config.json").write_text('{"base_model_name_or_path": "Qwen/X"}'),
+            "--base",
+        ),
+        (lambda run: (run / "tokenizer.json").unlink(), "no tokenizer.json"),
+    ],
+    ids=["weights", "base", "tokenizer"],
+)
+def test_what_is_missing_is_named_and_nothing_stays(
+    models: dict[str, Path], tmp_path: Path, change: Any, message: str
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    for path in models["test"].iterdir():
+        (run / path.name).write_bytes(path.read_bytes())
+    change(run)
+    with pytest.raises(ModelError, match=message):
+        export(ExportOptions(run, tmp_path / "out"))
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_an_adapter_of_another_model_is_refused(models: dict[str, Path], tmp_path: Path) -> None:
+    _, run = adapter_of(tmp_path / "run", models["test"], [".*o_proj.*"])
+    path = next(run.glob("peft_model*.safetensors"))
+    weights = {name.replace("layers.1", "layers.7"): value for name, value in load_file(path).items()}
+    save_file(weights, path)
+    (run / "peft_model.safetensors.index.json").unlink(missing_ok=True)
+    with pytest.raises(ModelError, match=r"layers that .* lacks, first layers\.7"):
+        export(ExportOptions(run, tmp_path / "out"))
+
+
+def test_a_folder_that_holds_something_is_not_written_into(models: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("x")
+    with pytest.raises(ConfigError, match="holds something"):
+        export(ExportOptions(models["test"], tmp_path))
+
+
+def test_sizes() -> None:
+    assert [parse_size(t) for t in ("5GB", "500 mb", "2GiB", "7")] == [5 * 10**9, 5 * 10**8, 2 << 30, 7]
+    for text in ("", "0", "five", "5TB", "-1GB"):
+        with pytest.raises(ConfigError, match="no size"):
+            parse_size(text)
