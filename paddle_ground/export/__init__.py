@@ -1,10 +1,5 @@
 """Turn a training run into a model folder that others load: merged, sharded, described.
 
 Takes a run folder; gives a folder in Hugging Face's layout. Reads and writes safetensors and JSON; no Paddle.
+`write.export` is the door; nothing is imported here, so that the command line can read its flags quickly.
 """
-
-from __future__ import annotations
-
-from paddle_ground.export.write import ExportOptions, ExportReport, export
-
-__all__ = ["ExportOptions", "ExportReport", "export"]

@@ -24,7 +24,7 @@ def export_command(
       paddle-ground export runs/first exported/my-model --dtype bfloat16
       paddle-ground export runs/lora exported/my-model --metrics runs/lora/eval/metrics.json
     """
-    from paddle_ground.export import ExportOptions, export
+    from paddle_ground.export.write import ExportOptions, export
 
     report = export(ExportOptions(run, out, base, max_shard_size, dtype, metrics))
     what = "adapter merged into its base" if report.merged else "whole model"

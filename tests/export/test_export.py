@@ -18,8 +18,8 @@ from small_exports import PRESETS, adapter_of, logits_of
 from paddle_ground.backend.loading import load_model
 from paddle_ground.backend.tiny import build_tiny_model
 from paddle_ground.errors import ConfigError, ModelError
-from paddle_ground.export import ExportOptions, export
 from paddle_ground.export.shards import parse_size
+from paddle_ground.export.write import ExportOptions, export
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from small_exports import PRESETS, adapter_of, logits_of
 
 from paddle_ground.backend.loading import load_model
 from paddle_ground.backend.tiny import build_tiny_model
-from paddle_ground.export import ExportOptions, export
+from paddle_ground.export.write import ExportOptions, export
 
 PYTHON = os.environ.get("PADDLE_GROUND_TORCH_PYTHON", "")
 pytestmark = [
