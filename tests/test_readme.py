@@ -29,6 +29,9 @@ ELSEWHERE = {
     "make test-pythons": "by hand before an issue is resolved",
     "pip install -c constraints.txt -e '.[eval]'": "needs Paddle for GPUs; test_packaging.py holds the pins",
     "paddleformers-cli train configs/qwen3_vl/8b_sft_tp4.yaml": "needs GPUs; train/test_config.py checks it",
+    "vllm serve exported/demo": "needs a GPU; export/test_hf_logits.py loads such a folder with torch",
+    "python -m sglang.launch_server --model-path exported/demo": "as the line before",
+    "python -m fastdeploy.entrypoints.openai.api_server --model exported/demo": "as the line before",
     "visualdl --logdir runs/8b_sft_tp4/visualdl": "tests/train/test_launch.py reads such a log",
     "python tools/prepare_coco.py --dataset_repo detection-datasets/coco --output_dir data/coco"
     " --total_samples 20000": "needs the hub; tests/data downloads from a local one",
