@@ -29,6 +29,7 @@ from paddle_ground.train.curves_command import curves_command
 from paddle_ground.train.plan.command import plan_command
 from paddle_ground.view.command import draw_command
 from paddle_ground.view.report.command import report_command
+from paddle_ground.web.command import web_command
 
 # Flags that `predict` and `ground` share.
 MaxNewTokens = Annotated[int, typer.Option(min=1, help="Where an answer is cut off.")]
@@ -225,6 +226,7 @@ app.command("eval", short_help="Score predictions against the exact boxes.")(eva
 app.command("draw", short_help="Draw truth beside prediction.")(draw_command)
 app.command("report", short_help="Write a page about predictions.")(report_command)
 app.command("serve", cls=GroupedHelp, short_help="Serve a model to OpenAI's clients.")(serve_command)
+app.command("web", short_help="Open a page in the browser.")(web_command)
 app.command("doctor", short_help="Tell what works here, and mend what not.")(doctor_command)
 
 

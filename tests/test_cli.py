@@ -35,6 +35,7 @@ COMMANDS = {
     "draw",
     "serve",
     "report",
+    "web",
     "version",
 }
 

@@ -1,0 +1,87 @@
+"""Show the page until somebody says stop.
+
+Takes a model folder or none, and settings; binds the address, loads the model, serves page and API.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from paddle_ground.errors import ConfigError, MissingExtraError
+from paddle_ground.serve.app import create_app
+from paddle_ground.serve.options import Limits, ServeOptions
+from paddle_ground.serve.run import Address, listen, orderly
+from paddle_ground.serve.service import Service
+from paddle_ground.serve.workers import process_worker
+from paddle_ground.web.page import Place, create_page
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def show(
+    model_dir: Path | None,
+    data_dir: Path | None,
+    address: Address,
+    limits: Limits,
+    *,
+    batch: int = 8,
+    dtype: str = "float32",
+    say: Callable[[str], None] = print,
+) -> None:
+    """Show the page until SIGINT or SIGTERM.
+
+    Args:
+        model_dir: The model; none for a page that only shows data.
+        data_dir: Folder whose samples files may be opened; none for none.
+        address: Where to listen.
+        limits: What a request may be at most.
+        batch: Answers under way at once.
+        dtype: Of the weights.
+        say: Is told the address, once the page is there.
+
+    Raises:
+        ConfigError: Nothing to show, no such folder, or an address that can't be listened at.
+        ModelError: The model can't be loaded.
+        MissingExtraError: Gradio is not installed.
+    """
+    if model_dir is None and data_dir is None:
+        raise ConfigError("nothing to show; name a model folder, or a folder of samples with --data")
+    if data_dir is not None and not data_dir.is_dir():
+        raise ConfigError(f"--data {data_dir}: no such folder")
+    try:
+        import gradio
+        import uvicorn
+        from fastapi import FastAPI
+    except ImportError as error:
+        raise MissingExtraError("the page", str(error.name), "web") from error
+    del gradio  # only asked for: the model should not be loaded for nothing
+    with ExitStack() as stack:
+        uploads = stack.enter_context(tempfile.TemporaryDirectory(prefix="paddle_ground_web_"))
+        place = Place(Path(uploads).resolve(), data_dir.resolve() if data_dir else None, limits)
+        listener = stack.enter_context(listen(address))
+        service: Service | None = None
+        app: Any = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+        if model_dir is not None:
+            start = process_worker(model_dir, batch=batch, dtype=dtype)
+            service = Service(start, batch=batch, patience=max(60.0, limits.seconds))
+            service.open()
+            stack.callback(service.close)
+            app = create_app(service, ServeOptions(model_dir.resolve().name, limits=limits))
+        page = create_page(_own_names_only(app, address), service, place)
+        host, port = listener.getsockname()[:2]
+        say(f"open http://{f'[{host}]' if ':' in host else host}:{port}/")
+        config = uvicorn.Config(page, access_log=False, log_level="warning", timeout_graceful_shutdown=5)
+        orderly(uvicorn.Server)(config).run(sockets=[listener])
+
+
+def _own_names_only(app: Any, address: Address) -> Any:
+    """On loopback, answer to our own names only: another site's name may be made to lead here."""
+    if address.host in LOOPBACK:
+        from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]", "["])
+    return app

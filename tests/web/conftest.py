@@ -1,0 +1,154 @@
+"""A small model with a service, a folder of samples, and the page about them in a browser."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("gradio", reason="gradio is not installed (extra `web`)")
+
+from paddle_ground.backend.tiny import PRESETS, build_tiny_model
+from paddle_ground.data.scenes import SceneStyle, draw_scene
+from paddle_ground.infer import Engine
+from paddle_ground.records import GroundingConfig, write_grounding
+from paddle_ground.serve import ServeOptions, Service, create_app, thread_worker
+from paddle_ground.serve.options import Limits
+from paddle_ground.web.page import Place, create_page
+
+CLASSES = ("red circle", "blue square", "cup")
+LIMITS = Limits(image_bytes=400_000, pixels=300_000, seconds=120.0)
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+# No sandbox for root; no calls home, which a closed network answers slowly.
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service in a thread, around a model with wide random weights."""
+    folder = tmp_path_factory.mktemp("shown") / "model"
+    build_tiny_model(folder, replace(PRESETS["test"], initializer_range=0.5), CLASSES, seed=5)
+    config = GroundingConfig(
+        coordinate_space="relative_1000", answer_format="tokens", prompt="Task: Object Detection",
+        min_pixels=1024, max_pixels=65536, class_names=CLASSES,
+    )  # fmt: skip
+    write_grounding(folder, config)
+    service = Service(thread_worker(Engine.load(folder), batch=4), batch=4)
+    service.open()
+    yield service
+    service.close()
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two scenes as files."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for seed in range(2):
+        image, _ = draw_scene(SceneStyle(side_px=192), np.random.default_rng(seed + 40))
+        image.save(folder / f"{seed}.png")
+    return sorted(folder.iterdir())
+
+
+@contextmanager
+def listening(app: Any) -> Iterator[str]:
+    """Serve an app with its lifespan on a free port; gives its URL."""
+    import uvicorn
+
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+        assert thread.is_alive()
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(timeout=30)
+
+
+@pytest.fixture(scope="session")
+def url(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where the page is."""
+    before = {name: os.environ.get(name) for name in ("GRADIO_TEMP_DIR", "GRADIO_ANALYTICS_ENABLED")}
+    place = Place(tmp_path_factory.mktemp("uploads"), None, LIMITS)
+    app = create_page(create_app(service, ServeOptions("tiny", limits=LIMITS)), service, place)
+    with listening(app) as url:
+        yield url
+    for name, value in before.items():
+        os.environ.pop(name, None) if value is None else os.environ.update({name: value})
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Headless Chromium."""
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra `dev`)")
+    named = os.environ.get("PADDLE_GROUND_CHROMIUM")
+    path = named or next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        pytest.skip("no Chromium here: install Debian's `chromium`, or name one by PADDLE_GROUND_CHROMIUM")
+    with api.sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=path, args=FLAGS, timeout=120_000)
+        yield running
+        running.close()
+
+
+class Opened:
+    """The page in a window, with what it complained about and what it asked for."""
+
+    def __init__(self, browser: Any, url: str, locale: str = "en-GB") -> None:
+        self.context = browser.new_context(viewport={"width": 1280, "height": 1000}, locale=locale)
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(90_000)
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        self.page.on("console", lambda said: said.type == "error" and self.complaints.append(said.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.goto(url)
+        self.page.wait_for_selector("#language")
+
+    def look(self, name: str) -> None:
+        """Keep a picture of the page where PADDLE_GROUND_SHOTS says."""
+        folder = os.environ.get("PADDLE_GROUND_SHOTS")
+        if folder:
+            self.page.screenshot(path=f"{folder}/{name}.png", full_page=True)
+
+    def notice(self) -> str:
+        """Read the notice that came up."""
+        return str(self.page.wait_for_selector(".toast-body").inner_text())
+
+
+@pytest.fixture
+def opened(browser: Any, url: str) -> Iterator[Opened]:
+    one = Opened(browser, url)
+    yield one
+    one.context.close()
+    assert one.complaints == []
+    assert [place for place in one.requests if not place.startswith((url, "data:", "blob:"))] == []
+
+
+@pytest.fixture
+def opened_in(browser: Any, url: str) -> Iterator[Any]:
+    """Give what opens the page in a browser of another language."""
+    opened: list[Opened] = []
+
+    def open_in(locale: str) -> Opened:
+        opened.append(Opened(browser, url, locale))
+        return opened[-1]
+
+    yield open_in
+    for one in opened:
+        one.context.close()
