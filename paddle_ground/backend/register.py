@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from paddle_ground.backend.data_sets import common_meta, data_sets
+from paddle_ground.backend.data_space import refuse_other_spaces
 from paddle_ground.backend.settings import GroundingSettings
 from paddle_ground.errors import ConfigError
 from paddle_ground.families import DEFAULT, Family, family_of
@@ -42,7 +43,7 @@ def prepare_process(args: dict[str, Any]) -> None:
             PaddleFormers refuses keys that it does not know.
 
     Raises:
-        ConfigError: The section holds an unknown key or value.
+        ConfigError: The section holds an unknown key or value, or the data is not for this model.
     """
     from paddleformers.utils.log import logger
 
@@ -71,8 +72,9 @@ def prepare_process(args: dict[str, Any]) -> None:
         whole_checkpoints,
     )
 
-    # Data sets that can't be trained together are refused here, before a model is loaded.
+    # Data that can't be trained together, or on this model, is refused here, before one is loaded.
     common_meta(data_sets(args, "train"))
+    refuse_other_spaces(args, settings)
     run_lock.apply(args)
 
     if implementation == "native":

@@ -1,7 +1,7 @@
 """Contradictions in a training YAML: keys that are known, and do not mean together what they say.
 
 Takes a checked configuration; gives every finding at once, each with its key. Each is a symptom of
-PaddleFormers 1.2, read in its source. Knows no data and no memory.
+PaddleFormers 1.2, read in its source. Of the data it reads the metas only; knows no memory.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from paddle_ground.backend.data_sets import strategy_problems
+from paddle_ground.backend.data_space import space_problems
 from paddle_ground.errors import ConfigError, ModelError
 from paddle_ground.families import DEFAULT, Family, family_of
 from paddle_ground.train.config import TrainConfig
@@ -60,7 +61,7 @@ def lint(config: TrainConfig, key_value_heads: int | None = None) -> tuple[Findi
         *_attention(values),
         *_precision(values),
         *_parallel(values, key_value_heads or _key_heads(_model(values))),
-        *_data(values),
+        *_data(config),
         *_rest(values),
     ]
     return tuple(sorted(found, key=lambda finding: not finding.is_error))
@@ -193,8 +194,9 @@ def _parallel(values: Mapping[str, Any], key_value_heads: int) -> Iterator[Findi
         yield _warning("sequence_parallel", "does nothing without tensor parallelism; remove it")
 
 
-def _data(values: Mapping[str, Any]) -> Iterator[Finding]:
-    yield from (Finding(*problem) for problem in strategy_problems(values))
+def _data(config: TrainConfig) -> Iterator[Finding]:
+    yield from (Finding(*problem) for problem in strategy_problems(config.values))
+    yield from (Finding(*problem) for problem in space_problems(config.values, config.grounding))
 
 
 def _rest(values: Mapping[str, Any]) -> Iterator[Finding]:

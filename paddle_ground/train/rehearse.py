@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from paddle_ground.backend.data_sets import data_sets
+from paddle_ground.backend.data_space import REHEARSAL, refuse_other_spaces
 from paddle_ground.backend.tiny import build_tiny_model
 from paddle_ground.backend.trained_text import VARIABLE
 from paddle_ground.errors import PaddleGroundError, TrainError
@@ -91,15 +92,17 @@ def rehearse(
         The report, which also stands in `rehearsal.json` of its folder.
 
     Raises:
-        ConfigError: The YAML is wrong.
+        ConfigError: The YAML is wrong, or its data is not for its model.
         TrainError: A file is missing, or training fails: that is what the rehearsal is for.
     """
     config = load_config(config_path, overrides)
+    # Of the YAML as it is: the small model will be fed smaller images than the data was prepared for.
+    refuse_other_spaces(config.values, config.grounding)
     folder = _fresh_folder(config)
     build_tiny_model(folder / "model", shapes_like(config), _corpus(config), seed=0)
     values = cpu_values(config, folder)
     changed = [*overrides, *(f"{key}={json.dumps(value)}" for key, value in values.items())]
-    with _trained_text(folder / "trained_text.json"):
+    with _rehearsing(folder / "trained_text.json"):
         first = train(config_path, [*changed, f"max_steps={STEPS_BEFORE}"], on_step=on_step)
         second = train(config_path, [*changed, f"max_steps={STEPS}"], on_step=on_step)
     report = Rehearsal(
@@ -211,13 +214,15 @@ def _fresh_folder(config: TrainConfig) -> Path:
 
 
 @contextmanager
-def _trained_text(path: Path) -> Iterator[None]:
-    """Ask the training processes to write down what they are fed."""
-    os.environ[VARIABLE] = str(path.resolve())
+def _rehearsing(text_path: Path) -> Iterator[None]:
+    """Ask the training processes to write down what they are fed, and to take small images."""
+    told = {VARIABLE: str(text_path.resolve()), REHEARSAL: "1"}
+    os.environ.update(told)
     try:
         yield
     finally:
-        del os.environ[VARIABLE]
+        for name in told:
+            del os.environ[name]
 
 
 def _asked(config: TrainConfig, key: str) -> Any:

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from paddle_ground.backend.tiny import PRESETS, build_tiny_model
+from paddle_ground.data.speaking import chosen_space
 from paddle_ground.files import sha256_file
 from paddle_ground.records import (
     Category,
@@ -29,6 +30,7 @@ from paddle_ground.records import (
     write_samples,
     write_truth,
 )
+from paddle_ground.spaces import RELATIVE_1000, CoordinateSpace
 from paddle_ground.train.follow import TrainReport
 from paddle_ground.train.launch import train
 
@@ -37,7 +39,7 @@ STEPS = 10
 RECOMPUTE = ("recompute_granularity=full", "recompute_method=uniform", "recompute_num_layers=1")
 
 
-def write_squares(folder: Path, count: int) -> Path:
+def write_squares(folder: Path, count: int, space: CoordinateSpace = RELATIVE_1000) -> Path:
     """Write pictures with one or two dark squares, so that answers differ in length, meta and truth."""
     rng = np.random.default_rng(count)
     (folder / "images").mkdir(parents=True)
@@ -51,7 +53,7 @@ def write_squares(folder: Path, count: int) -> Path:
             x, y = (int(v) for v in rng.integers(0, 40, 2))
             pixels[y : y + 24, x : x + 24] = 10
             corners = (x, y, x + 24, y + 24)
-            boxes.append(tuple(round(v * 1000 / 64) for v in corners))
+            boxes.append(tuple(space.encode([corners], (64, 64))[0].tolist()))
             truth.append(TruthBox(len(truth) + 1, i + 1, 1, tuple(map(float, corners)), 576.0, False))
         images.append(TruthImage(i + 1, f"images/{i}.png", (64, 64)))
         Image.fromarray(pixels).save(folder / "images" / f"{i}.png")
@@ -62,9 +64,9 @@ def write_squares(folder: Path, count: int) -> Path:
     write_samples(path, samples)
     write_truth(truth_path(path), Truth(tuple(images), tuple(truth), (Category(1, "square"),)))
     meta = SamplesMeta(
-        source="squares", converter_version="0", coordinate_space="relative_1000", answer_format="tokens",
+        source="squares", converter_version="0", coordinate_space=space.name, answer_format="tokens",
         prompt="Task: Object Detection", class_names=("square",), counts={"kept": count},
-        samples_sha256=sha256_file(path),
+        samples_sha256=sha256_file(path), settings=space.resize.settings() if space.resize else {},
     )  # fmt: skip
     write_meta(meta_path(path), meta)
     return path
@@ -81,10 +83,10 @@ class Runs:
 
     def __init__(self, root: Path, key_value_heads: int = 2, preset: str = "test") -> None:
         self.root = root
-        self.data = write_squares(root / "data", 24)
         shapes = PRESETS[preset]
         text = replace(shapes.text, num_key_value_heads=key_value_heads)
-        build_tiny_model(root / "model", replace(shapes, text=text))
+        model = build_tiny_model(root / "model", replace(shapes, text=text))
+        self.data = write_squares(root / "data", 24, chosen_space(None, model))
 
     def __call__(
         self,

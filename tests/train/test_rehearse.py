@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from paddle_ground.data.speaking import chosen_space
 from paddle_ground.errors import TrainError
 from paddle_ground.train import rehearse as rehearsal
 from paddle_ground.train.command import describe
@@ -200,9 +201,10 @@ def test_an_adapter_with_a_best_model_is_rehearsed(data: Path, tmp_path: Path) -
 
 
 @pytest.mark.heavy
-def test_a_second_family_is_rehearsed_by_its_own_small_model(data: Path, tmp_path: Path) -> None:
+def test_a_second_family_is_rehearsed_by_its_own_small_model(tmp_path: Path) -> None:
     from paddle_ground.infer import Engine
 
+    data = write_squares(tmp_path / "data", 24, chosen_space("qwen2_5_vl", None))
     given = overrides(data, tmp_path / "run", "sharding=")
     config = CONFIGS.parent / "qwen2_5_vl" / "3b_sft.yaml"
     check(rehearse(config, given, load=Engine.load, on_step=lambda *_: None), 1)
