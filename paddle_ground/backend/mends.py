@@ -18,8 +18,8 @@ from paddle_ground.backend import natives, run_log
 from paddle_ground.backend.data_sets import common_meta, data_sets
 from paddle_ground.backend.settings import GroundingSettings
 from paddle_ground.records import GroundingConfig, SamplesMeta
+from paddle_ground.resize import STOCK_MAX_PIXELS, STOCK_MIN_PIXELS
 
-STOCK_MAX_PIXELS, STOCK_MIN_PIXELS = 768 * 768, 32 * 32
 _WATCH = "paddle_ground.watch"
 
 

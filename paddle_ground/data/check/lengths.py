@@ -8,72 +8,26 @@ counts with PaddleFormers' own data set. Neither paddle nor transformers is load
 
 from __future__ import annotations
 
-import json
 import math
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from paddle_ground.answers import fill_marks
-from paddle_ground.data.check.options import STOCK_MAX_PIXELS, STOCK_MIN_PIXELS, CheckOptions
+from paddle_ground.data.check.options import CheckOptions
 from paddle_ground.data.check.problems import Problem
 from paddle_ground.data.check.view import SampleCheck, SampleView
 from paddle_ground.errors import AnswerError, ModelError, RecordError
 from paddle_ground.families import DEFAULT, family_of
 from paddle_ground.records import Sample, read_grounding
 from paddle_ground.records.samples import BOX_MARK, IMAGE_MARK, REF_MARK
+from paddle_ground.resize import STOCK_MAX_PIXELS, STOCK_MIN_PIXELS, Resize, read_resize
 
 _PAD = "<|image_pad|>"
 _IMAGE = f"<|vision_start|>{_PAD}<|vision_end|>"
 _END = "<|im_end|>\n"
 _BATCH = 256
-
-
-@dataclass(frozen=True, slots=True)
-class VisionSettings:
-    """How a model's processor cuts images, and what stands before it in training.
-
-    Attributes:
-        factor: Pixels a side of one visual token.
-        shortest_edge: Smallest area for the processor, in pixels (its own name for it).
-        longest_edge: Largest area for the processor.
-        min_pixels: Area below which PaddleFormers enlarges an image first.
-        max_pixels: Area above which it shrinks it first.
-    """
-
-    factor: int
-    shortest_edge: int
-    longest_edge: int
-    min_pixels: int = STOCK_MIN_PIXELS
-    max_pixels: int = STOCK_MAX_PIXELS
-
-    def tokens(self, size_wh: tuple[int, int]) -> int:
-        """Count the visual tokens of an image (without the two around them)."""
-        width, height = self._regularized(*size_wh)
-        # Qwen2-VL's smart resize; `round` rounds halves to even there as well.
-        columns, rows = round(width / self.factor), round(height / self.factor)
-        area = columns * rows * self.factor**2
-        if area > self.longest_edge:
-            shrink = math.sqrt(width * height / self.longest_edge)
-            columns = max(1, math.floor(width / shrink / self.factor))
-            rows = max(1, math.floor(height / shrink / self.factor))
-        elif area < self.shortest_edge:
-            grow = math.sqrt(self.shortest_edge / (width * height))
-            columns = math.ceil(width * grow / self.factor)
-            rows = math.ceil(height * grow / self.factor)
-        return columns * rows
-
-    def _regularized(self, width: int, height: int) -> tuple[int, int]:
-        """Follow PaddleFormers' `_preprocess_image`: areas between two limits, sides cut to whole pixels."""
-        if width * height > self.max_pixels:
-            shrink = math.sqrt(self.max_pixels / (width * height))
-            width, height = max(1, int(width * shrink)), max(1, int(height * shrink))
-        if width * height < self.min_pixels:
-            grow = math.sqrt(self.min_pixels / (width * height))
-            width, height = int(width * grow), int(height * grow)
-        return width, height
 
 
 class LengthCheck(SampleCheck):
@@ -84,7 +38,7 @@ class LengthCheck(SampleCheck):
     """
 
     def __init__(self, model_dir: Path, options: CheckOptions) -> None:
-        self.settings = read_settings(model_dir, options.max_pixels)
+        self.resize = training_resize(model_dir, options.max_pixels)
         self._tokenizer = _tokenizer(model_dir)
         self._default_system = (family_of(model_dir) or DEFAULT).default_system
         self._max_seq_len = options.max_seq_len
@@ -99,13 +53,13 @@ class LengthCheck(SampleCheck):
         if any(min(image.size_wh) < 1 for image in view.images):
             return  # Its image is a problem of its own.
         self._shrunk += sum(
-            image.size_wh[0] * image.size_wh[1] > self.settings.max_pixels for image in view.images
+            image.size_wh[0] * image.size_wh[1] > self.resize.image_max_pixels for image in view.images
         )
         texts = _pieces(view.sample, self._default_system)
         if texts is None:
             return
         # One pad stands in each text already.
-        images = sum(self.settings.tokens(image.size_wh) - 1 for image in view.images)
+        images = sum(self.resize.tokens(image.size_wh) - 1 for image in view.images)
         self._waiting.append((view, texts, images))
         if len(self._waiting) >= _BATCH:
             yield from self._count()
@@ -114,7 +68,7 @@ class LengthCheck(SampleCheck):
         """Count the rest."""
         yield from self._count()
         if self._shrunk and self._path is not None:
-            side = math.isqrt(self.settings.max_pixels)
+            side = math.isqrt(self.resize.image_max_pixels)
             message = f"{self._shrunk} images are above {side} x {side} pixels of area"
             yield Problem("image_shrunk", self._path, 0, message)
 
@@ -131,8 +85,8 @@ class LengthCheck(SampleCheck):
         self._waiting = []
 
 
-def read_settings(model_dir: Path, max_pixels: int | None = None) -> VisionSettings:
-    """Read how a model's images are cut.
+def training_resize(model_dir: Path, max_pixels: int | None = None) -> Resize:
+    """Tell how a model's training images are resized.
 
     Args:
         model_dir: The model's folder.
@@ -141,25 +95,13 @@ def read_settings(model_dir: Path, max_pixels: int | None = None) -> VisionSetti
     Raises:
         ModelError: There is no readable processor config.
     """
-    config: Any = _read_json(model_dir / "preprocessor_config.json")
-    if config is None:
-        config = (_read_json(model_dir / "processor_config.json") or {}).get("image_processor")
-    try:
-        size = dict(config.get("size") or {})
-        smallest = int(size.get("shortest_edge") or config["min_pixels"])
-        largest = int(size.get("longest_edge") or config["max_pixels"])
-        factor = int(config["patch_size"]) * int(config["merge_size"])
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ModelError(
-            f"{model_dir}: no image settings in preprocessor_config.json; name a complete model folder"
-        ) from error
     least = STOCK_MIN_PIXELS
     try:
         grounding = read_grounding(model_dir)
         least, max_pixels = grounding.min_pixels, max_pixels or grounding.max_pixels
     except RecordError:
         pass  # A model that was not tuned by us.
-    return VisionSettings(factor, smallest, largest, least, max_pixels or STOCK_MAX_PIXELS)
+    return read_resize(model_dir, least, max_pixels or STOCK_MAX_PIXELS)
 
 
 def _pieces(sample: Sample, default_system: str | None) -> list[str] | None:
@@ -199,10 +141,3 @@ def _tokenizer(model_dir: Path) -> Any:
     tokenizer.no_padding()
     tokenizer.no_truncation()
     return tokenizer
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None

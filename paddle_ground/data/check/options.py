@@ -10,11 +10,6 @@ from pathlib import Path
 
 from paddle_ground.errors import ConfigError
 
-STOCK_MAX_PIXELS = 768 * 768
-"""Area above which PaddleFormers shrinks a training image, whatever the processor says."""
-STOCK_MIN_PIXELS = 32 * 32
-"""Area below which it enlarges one."""
-
 
 @dataclass(frozen=True, slots=True)
 class CheckOptions:

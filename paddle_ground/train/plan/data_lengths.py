@@ -16,13 +16,14 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from paddle_ground.data.check.images import ImageFacts
-from paddle_ground.data.check.lengths import LengthCheck, VisionSettings
-from paddle_ground.data.check.options import STOCK_MAX_PIXELS, STOCK_MIN_PIXELS, CheckOptions
+from paddle_ground.data.check.lengths import LengthCheck
+from paddle_ground.data.check.options import CheckOptions
 from paddle_ground.data.check.view import SampleView
 from paddle_ground.errors import ModelError, RecordError
 from paddle_ground.families import DEFAULT, family_of
 from paddle_ground.records import Sample, resolve_image
 from paddle_ground.records.samples import sample_from_line
+from paddle_ground.resize import STOCK_MAX_PIXELS, Resize
 
 MOST = 4000
 """Samples that are read at most."""
@@ -88,14 +89,14 @@ def measure_lengths(
         counter: LengthCheck | None = LengthCheck(Path(model), options)
     except ModelError:
         counter = None
-    settings = _published(model, max_pixels) if counter is None else counter.settings
+    resize = _published(model, max_pixels) if counter is None else counter.resize
     lengths, images = array("q"), array("q")
     for path, sample in _read(found, -(-samples // MOST)):
         try:
             sizes = [_size(path, image) for image in sample.images]
         except (OSError, RecordError, UnidentifiedImageError):
             continue  # `check` tells about these.
-        visual = sum(settings.tokens(size) for size in sizes)
+        visual = sum(resize.tokens(size) for size in sizes)
         if counter is None:
             lengths.append(visual + _estimate(sample))
         else:
@@ -115,12 +116,10 @@ def measure_lengths(
     )
 
 
-def _published(model: str, max_pixels: int | None) -> VisionSettings:
-    """Give the settings of the published processor of a model's family."""
+def _published(model: str, max_pixels: int | None) -> Resize:
+    """Tell how the published processor of a model's family resizes."""
     family = family_of(model) or DEFAULT
-    return VisionSettings(
-        family.factor, family.min_pixels, family.max_pixels, STOCK_MIN_PIXELS, max_pixels or STOCK_MAX_PIXELS
-    )
+    return family.resize(image_max_pixels=max_pixels or STOCK_MAX_PIXELS)
 
 
 def _lines(path: Path) -> int:

@@ -8,12 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from paddle_ground.backend.tiny import build_tiny_model
 from paddle_ground.data.check import CheckOptions, check
-from paddle_ground.data.check.lengths import VisionSettings, read_settings
+from paddle_ground.data.check.lengths import training_resize
 from paddle_ground.data.check.padding import measure_padding, pack
 from paddle_ground.errors import ModelError
 from paddle_ground.records import GroundingConfig, write_grounding
@@ -70,7 +68,11 @@ def varied(planted: Planted) -> Planted:
     second["images"].append("images/large.jpg")
     planted.record(4)["messages"][1]["content"] = '```json\n[{"bbox_2d": [1, 2, 3, 4], "label": "cat"}]\n```'
     planted.record(4)["objects"] = {"ref": [], "bbox": []}
-    sizes = {"large.jpg": (1100, 810), "thin.png": (33, 700), "tiny.png": (19, 17), "odd.png": (333, 77)}
+    sizes = {
+        "large.jpg": (1100, 810), "thin.png": (33, 700), "tiny.png": (19, 17), "odd.png": (333, 77),
+        # PaddleFormers knows no side below 28, and none 200 times the other.
+        "low.png": (900, 9), "line.png": (6000, 20), "pole.png": (20, 6000),
+    }  # fmt: skip
     for seed, (name, size_wh) in enumerate(sizes.items()):
         from PIL import Image
 
@@ -147,25 +149,14 @@ def test_padding_by_hand() -> None:
     assert (padding.unpacked, padding.packed, padding.samples_a_pack) == (1 - 80 / 100, 0.0, 2.0)
 
 
-@given(st.integers(1, 3000), st.integers(1, 3000))
-def test_image_tokens_follow_qwens_smart_resize(width: int, height: int) -> None:
-    smart_resize = pytest.importorskip("transformers.models.qwen2_vl.image_processing_qwen2_vl").smart_resize
-    if max(width, height) > 200 * min(width, height):
-        return
-    # Limits of PaddleFormers' own out of the way.
-    settings = VisionSettings(32, 65536, 1 << 20, min_pixels=0, max_pixels=1 << 40)
-    rows, columns = smart_resize(height, width, 32, 65536, 1 << 20)
-    assert settings.tokens((width, height)) == rows * columns // 32**2
-
-
 def test_the_pixel_limit_of_the_run_counts_then_the_model_s_then_the_stock_one(
     tmp_path: Path, model_dir: Path
 ) -> None:
-    assert read_settings(model_dir).max_pixels == 768 * 768
+    assert training_resize(model_dir).image_max_pixels == 768 * 768
     (tmp_path / "preprocessor_config.json").write_text((model_dir / "preprocessor_config.json").read_text())
     write_grounding(tmp_path, GroundingConfig("relative_1000", "tokens", "Find.", 1024, 1234))
-    assert read_settings(tmp_path).max_pixels == 1234
-    assert read_settings(tmp_path, 999).max_pixels == 999
+    assert training_resize(tmp_path).image_max_pixels == 1234
+    assert training_resize(tmp_path, 999).image_max_pixels == 999
 
 
 def test_a_folder_without_a_model_is_refused(planted: Planted, tmp_path: Path) -> None:
