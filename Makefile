@@ -19,7 +19,7 @@ TRY_TRAINER = $(TRAINER) >/dev/null 2>&1 || { echo "PaddleFormers does not impor
 INPUTS := setup.cfg constraints.txt pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-heavy test-pythons check fix lock clean
+.PHONY: help setup demo test test-heavy test-pythons check fix docs lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -83,10 +83,16 @@ test-pythons: ## fresh install of every extra and an import of every module on P
 	  rm -rf ".venv-$$version"; \
 	done
 
+# --- documentation ---------------------------------------------------------------------------------------
+
+docs: $(VENV)/.all ## build the documentation into site/
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	@echo "open site/index.html"
+
 # --- upkeep ----------------------------------------------------------------------------------------------
 
 lock: ## write constraints.txt anew (KEEP=1: only add what is missing)
 	@python=$$(tools/find_python) && "$$python" tools/lock.py $(if $(KEEP),--keep)
 
 clean: ## remove the environments and the caches (runs/ stays)
-	@rm -rf .venv .venv-* build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf .venv .venv-* build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
