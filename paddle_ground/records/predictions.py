@@ -68,8 +68,8 @@ class Prediction:
 
 
 def prediction_to_line(prediction: Prediction) -> str:
-    """Write a prediction as one line of JSON, without the line end."""
-    return dump(
+    """Write a prediction as one line of JSON that any file can hold, without the line end."""
+    line = dump(
         {
             "index": prediction.index,
             "image": prediction.image,
@@ -84,6 +84,8 @@ def prediction_to_line(prediction: Prediction) -> str:
             "error": prediction.error,
         }
     )
+    # Half a surrogate pair, of a torn answer, is no UTF-8; JSON has a way to write it: a backslash's escape.
+    return line.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def prediction_from_line(line: str, where: str) -> Prediction:

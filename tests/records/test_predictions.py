@@ -68,6 +68,17 @@ def test_a_wrong_line_is_named(change, message):
         prediction_from_line(line, "x:3")
 
 
+@given(st.text(st.characters(categories=["Cs"]) | st.sampled_from('\\"u猫\U0001f600'), max_size=8))
+def test_half_a_surrogate_pair_survives_the_way_through_a_file(tmp_path_factory, text):
+    path = tmp_path_factory.mktemp("torn") / "predictions.jsonl"
+    with PredictionSink(path) as sink:
+        sink.write(prediction(0, text))
+    path.read_bytes().decode("utf-8")  # any other program can read it
+    (found,) = read_predictions(path)
+    # Two halves that meet are the character that they make.
+    assert found.text == text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+
+
 def test_nan_is_never_written():
     bad = dataclasses.replace(prediction(0), regions=(Region("a", (0.0, 0.0, float("nan"), 1.0)),))
     with pytest.raises(RecordError, match="not finite"):
