@@ -21,7 +21,7 @@ from paddle_ground.serve.refusals import BadRequestError
 from paddle_ground.serve.schemas import ChatRequest, Drawing, ImagePart, Turn
 
 # Text that would be read as the frame of the conversation, or as another image.
-_FRAME = re.compile(r"<\|(?:im_start|im_end|endoftext|vision_\w+|\w+_pad)\|>|<(?:image|video|audio)>")
+FRAME = re.compile(r"<\|(?:im_start|im_end|endoftext|vision_\w+|\w+_pad)\|>|<(?:image|video|audio)>")
 
 
 def sampling_of(wanted: Drawing) -> Sampling:
@@ -107,7 +107,7 @@ def _text(turn: Turn, at: int) -> str:
 
 
 def _checked(text: str, at: int) -> str:
-    found = _FRAME.search(text)
+    found = FRAME.search(text)
     if found:
         raise BadRequestError(
             f"{found.group()} in a text would be read as a command; take it out", f"messages.{at}.content"

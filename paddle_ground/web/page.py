@@ -126,6 +126,7 @@ def _blocks(service: Service | None, place: Place) -> Any:
 def _tabs(wording: Wording, language: Any, service: Service | None, place: Place) -> None:
     import gradio as gr
 
+    from paddle_ground.web.chat import chat_tab
     from paddle_ground.web.examples import write_examples
     from paddle_ground.web.ground import ground_tab
     from paddle_ground.web.uploads import upload_door
@@ -136,6 +137,8 @@ def _tabs(wording: Wording, language: Any, service: Service | None, place: Place
             with wording.make(gr.Tab, {"label": "ground"}, id="ground"):
                 examples = write_examples(place.uploads / "examples")
                 ground_tab(wording, language, service, door, seconds, examples)
+            with wording.make(gr.Tab, {"label": "chat"}, id="chat"):
+                chat_tab(wording, language, service, door, seconds)
 
 
 def _with_policy(app: Any) -> Any:
