@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from paddle_ground.answers import AnswerFormat, AnswerRegion, CoordMax, answer_format, parse
+from paddle_ground.answers import AnswerFormat, AnswerRegion, CoordMax, Repair, answer_format, parse
 from paddle_ground.errors import ConfigError
 from paddle_ground.infer.engine import DEFAULT_MAX_NEW_TOKENS, Engine
 from paddle_ground.infer.loops import LOOP_STOPPED, MAX_REPEATS, RepeatGuard
@@ -29,7 +29,8 @@ class Reading:
 
     Attributes:
         regions: The things and where they are, in pixels of the image as stored.
-        status: "ok", "repaired" or "failed"; see `paddle_ground.answers.parse`.
+        status: "ok", "repaired" or "failed"; see `paddle_ground.answers.parse`. Words that were asked for
+            are "ok", whatever boxes are among them.
         repairs: What the parser mended, or why it failed; last `LOOP_STOPPED` where a guard ended it.
     """
 
@@ -187,13 +188,14 @@ def query_labels(query: str | Sequence[str] | None, trained: GroundingConfig | N
     return [" ".join(name.split()) for name in query]
 
 
-def read_answer(answer: Answer, engine: Engine) -> Reading:
+def read_answer(answer: Answer, engine: Engine, *, words: bool = False) -> Reading:
     """Read an answer's text and turn its boxes into pixels.
 
     Args:
         answer: From this engine.
         engine: Tells the coordinate space and the answer format; where the model doesn't say, the
             format is recognised from the text.
+        words: Whether words were asked for, in which nothing can be wrong but that there are none.
     """
     trained, space = engine.grounding, engine.coordinate_space
     borders = space.borders_wh(answer.size_wh)
@@ -210,10 +212,12 @@ def read_answer(answer: Answer, engine: Engine) -> Reading:
         )
         for region, box in zip(parsed.regions, boxes_px, strict=True)
     )
+    status, repairs = str(parsed.status), parsed.repairs
+    if words and Repair.EMPTY_ANSWER not in repairs:
+        status, repairs = "ok", ()
     if answer.finish_reason != "loop":
-        return Reading(regions, parsed.status, parsed.repairs)
-    status = "repaired" if parsed.status == "ok" else parsed.status
-    return Reading(regions, status, (*parsed.repairs, LOOP_STOPPED))
+        return Reading(regions, status, repairs)
+    return Reading(regions, "repaired" if status == "ok" else status, (*repairs, LOOP_STOPPED))
 
 
 def _scores(answer: Answer, engine: Engine, coord_max: CoordMax) -> dict[AnswerRegion, float]:

@@ -11,8 +11,9 @@ import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
+from paddle_ground.answers import parse
 from paddle_ground.errors import ConfigError, DataError, RecordError
 from paddle_ground.files import sha256_file
 from paddle_ground.infer.engine import DEFAULT_MAX_NEW_TOKENS, Engine
@@ -38,6 +39,8 @@ from paddle_ground.records import (
 LOGGER = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+AnswerKind = Literal["boxes", "text", "mixed"]
 
 _BATCHES_READ_AHEAD = 4
 """Samples of so many batches are read at once, so that a batch is filled up as its answers end."""
@@ -91,7 +94,9 @@ def predict(
     total = sum(1 for _ in itertools.islice(read_samples(samples_path), limit))
     engine = model if isinstance(model, Engine) else Engine.load(model, dtype=dtype)
     check_match(samples_path, engine.grounding, engine.coordinate_space)
-    asking = Asking(max_new_tokens, batch_size, free or _are_words(samples_path), max_repeats, sampling)
+    answers = _answers(samples_path)
+    free = free or answers != "boxes"
+    asking = Asking(max_new_tokens, batch_size, free, max_repeats, sampling, answers)
     claim(output_path, _identity(samples_path, engine, asking))
 
     with PredictionSink(output_path) as sink, Tally(total, sink.done, show_progress) as tally:
@@ -103,13 +108,13 @@ def predict(
     return tally.report(output_path)
 
 
-def _are_words(samples_path: Path) -> bool:
-    """Tell whether a grammar of boxes would forbid right answers."""
+def _answers(samples_path: Path) -> AnswerKind:
+    """Tell what is asked for; a grammar of boxes would forbid right answers in words."""
     path = meta_path(samples_path)
-    if not path.is_file() or read_meta(path).answers == "boxes":
-        return False
-    LOGGER.info("%s: answers are words, so the model may write whatever it wants", path)
-    return True
+    answers: AnswerKind = read_meta(path).answers if path.is_file() else "boxes"
+    if answers != "boxes":
+        LOGGER.info("%s: answers are words, so the model may write whatever it wants", path)
+    return answers
 
 
 def _identity(samples_path: Path, engine: Engine, asking: Asking) -> RunIdentity:
@@ -142,6 +147,7 @@ class Asking:
         free: Whether the model may write whatever it wants; see `predict`.
         max_repeats: How often a region may be said.
         sampling: How tokens are chosen.
+        answers: What the samples ask for, as their meta says.
     """
 
     max_new_tokens: int
@@ -149,6 +155,7 @@ class Asking:
     free: bool
     max_repeats: int = MAX_REPEATS
     sampling: Sampling = GREEDY
+    answers: AnswerKind = "boxes"
 
 
 def answer_samples(
@@ -183,7 +190,7 @@ def answer_samples(
     by_index = dict(zip(prompts, answers, strict=True))
     for index, sample in batch:
         if index in by_index:
-            yield _prediction(index, sample, by_index[index], engine)
+            yield _prediction(index, sample, by_index[index], engine, asking)
         else:
             yield _failure(index, sample, errors[index])
 
@@ -200,8 +207,8 @@ def _request(samples_path: Path, sample: Sample) -> Request:
     return Request.from_sample(sample, tuple(resolve_image(samples_path, name) for name in sample.images))
 
 
-def _prediction(index: int, sample: Sample, answer: Answer, engine: Engine) -> Prediction:
-    reading = read_answer(answer, engine)
+def _prediction(index: int, sample: Sample, answer: Answer, engine: Engine, asking: Asking) -> Prediction:
+    reading = read_answer(answer, engine, words=_wants_words(sample, asking.answers))
     return Prediction(
         index=index,
         image=sample.images[0],
@@ -214,6 +221,13 @@ def _prediction(index: int, sample: Sample, answer: Answer, engine: Engine) -> P
         tokens=len(answer.token_ids),
         seconds=round(answer.seconds, 6),
     )
+
+
+def _wants_words(sample: Sample, answers: AnswerKind) -> bool:
+    """Tell whether a sample asks for words; among boxes and words, what it expects says so."""
+    if answers != "mixed":
+        return answers == "text"
+    return bool(sample.target) and not sample.boxes and parse(sample.target).status == "failed"
 
 
 def _failure(index: int, sample: Sample, error: str) -> Prediction:

@@ -17,7 +17,8 @@ from paddle_ground.files import unwritable
 from paddle_ground.records.fields import BoxTuple, Fields, dump, parse_object, unreadable
 
 STATUSES = ("ok", "repaired", "failed", "error")
-"""Parsed as it stood; parsed after mending; not parsed; no answer (see `Prediction.error`)."""
+"""Parsed as it stood, or the words that were asked for; parsed after mending; not parsed; no answer (see
+`Prediction.error`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,10 @@ def test_the_reading_says_so(engine: Engine) -> None:
         reading = read_answer(Answer(text, (), 0.0, reason, (100, 100), 9), engine)
         assert len(reading.regions) == 1
         assert (reading.status, reading.repairs) == ("repaired", status)
+    for reason, expected in (("stop", ("ok", ())), ("loop", ("repaired", ("loop_stopped",)))):
+        words = Answer("A cup, and a cup, and a cup.", (), 0.0, reason, (100, 100), 9)
+        reading = read_answer(words, engine, words=True)
+        assert (reading.status, reading.repairs) == expected
 
 
 def test_a_free_answer_is_guarded_and_otherwise_what_it_was(

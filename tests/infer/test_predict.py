@@ -293,6 +293,30 @@ def test_answers_are_well_formed_unless_the_model_is_let_free(
     assert {p.status for p in predictions(tmp_path / "free.jsonl")} <= {"failed", "repaired"}
 
 
+@pytest.mark.parametrize(
+    ("answers", "statuses"),
+    [
+        ("text", {"ok": COUNT - 1, "repaired": 1}),
+        ("mixed", {"ok": 3, "failed": COUNT - 4, "repaired": 1}),
+        ("boxes", {"failed": COUNT - 1, "repaired": 1}),
+    ],
+)
+def test_words_that_were_asked_for_are_no_failure(
+    samples: Path, tmp_path: Path, answers: str, statuses: dict[str, int]
+) -> None:
+    # Three of the samples expect words; the model says some to all, and nothing to the last.
+    wanted = (Message("user", "<image>Task"), Message("assistant", "A cup stands on a table."))
+    lines = [replace(sample(i), messages=wanted) if i < 3 else sample(i) for i in range(COUNT)]
+    write_samples(samples, lines)
+    counts = {"boxes": {}, "text": {"unscored": COUNT}, "mixed": {"unscored": 3}}[answers]
+    meta = replace(read_meta(meta_path(samples)), counts={"kept": COUNT, **counts})
+    write_meta(meta_path(samples), meta)
+    engine = ScriptedEngine(lambda prompt: "" if prompt.endswith("9") else "There is a cup.", TUNED)
+    report = predict(samples, engine, tmp_path / "p.jsonl", show_progress=False)
+    assert report.statuses == statuses
+    assert all(p.repairs == () for p in predictions(tmp_path / "p.jsonl") if p.status == "ok")
+
+
 @pytest.mark.parametrize("unscored", [COUNT, 1, 0])
 def test_samples_that_answer_in_words_are_answered_freely(
     samples: Path, model_dir: Path, tmp_path: Path, unscored: int
