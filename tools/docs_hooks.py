@@ -1,7 +1,7 @@
 """Fill the reference pages from the code while mkdocs builds, so that they cannot fall behind it.
 
-Takes pages that hold `<!-- commands -->`, `<!-- configs -->` or `<!-- public names -->` on a line; gives them with
-each command's own help, configs/README.md, or an mkdocstrings entry for each public name in the line's place.
+Takes pages with a line `<!-- commands -->`, `<!-- configs -->` or `<!-- public names -->`; gives them with
+each command's own help, configs/README.md, or an mkdocstrings entry for each public name there.
 """
 
 from __future__ import annotations
