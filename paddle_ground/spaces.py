@@ -7,6 +7,7 @@ Takes and gives numpy arrays of shape (N, 4) and sizes of images. Which family s
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,6 +45,29 @@ class CoordinateSpace:
             return int(self.maximum), int(self.maximum)
         _sides_xyxy(size_wh)
         return self.resize.resized_wh(size_wh)
+
+    def refuse_several_borders(self, sizes_wh: Sequence[tuple[int, int]]) -> None:
+        """Refuse images of one conversation among which a box would not say where it belongs.
+
+        Parts of an image are parts of any; pixels need to be of images of one size. Samples don't say of
+        which of several images a box is.
+
+        Args:
+            sizes_wh: Width and height of each image as stored, in pixels, all above 0.
+
+        Raises:
+            BoxError: They come to the model in several sizes, in whose pixels the boxes are.
+        """
+        if self.resize is None:
+            return
+        borders = list(dict.fromkeys(map(self.borders_wh, sizes_wh)))
+        if len(borders) > 1:
+            found = ", ".join(f"{width} x {height}" for width, height in borders)
+            raise BoxError(
+                f"boxes in {self.name} among {len(sizes_wh)} images that the model sees as {found} pixels: "
+                "nothing says of which image a box is; give these images one size, ask about one image at a "
+                "time, or take a model family of relative coordinates"
+            )
 
     def encode(self, boxes_xyxy_px: npt.ArrayLike, size_wh: tuple[int, int]) -> IntArray:
         """Turn pixels into the model's integers.

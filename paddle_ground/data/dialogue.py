@@ -17,7 +17,7 @@ import numpy as np
 from paddle_ground.answers import AnswerFormat, AnswerRegion, fill_marks, render_target
 from paddle_ground.boxes import BoolArray, FloatArray, IntArray, clip_boxes, valid_mask
 from paddle_ground.data.source import DialogueRow
-from paddle_ground.errors import AnswerError, DataError
+from paddle_ground.errors import AnswerError, BoxError, DataError
 from paddle_ground.records import Message, Sample, TruthBox, TruthImage
 from paddle_ground.records.samples import BOX_MARK, IMAGE_MARK, REF_MARK
 from paddle_ground.spaces import CoordinateSpace
@@ -93,7 +93,8 @@ def convert_dialogue(
         options: How.
 
     Raises:
-        DataError: The row's marks don't match its images, refs or boxes; the message opens with its place.
+        DataError: The row's marks don't match its images, refs or boxes, or nothing would say of which of
+            its images a box is; the message opens with its place.
     """
     turns = _cut_into_turns(row, len(images))
     boxes = _check_boxes(row, images, options.space)
@@ -238,6 +239,11 @@ def _check_boxes(row: DialogueRow, images: Sequence[TruthImage], space: Coordina
         raise DataError(
             f"{row.where}: a box belongs to image {stray[0]}, but there are {len(images)}; count from 0"
         )
+    if len(boxes):
+        try:
+            space.refuse_several_borders([image.size_wh for image in images])
+        except BoxError as error:
+            raise DataError(f"{row.where}: {error}") from error
     is_finite = np.isfinite(boxes).all(axis=1)
     for number, image in enumerate(images):
         own = row.box_images == number

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from paddle_ground.answers import parse
-from paddle_ground.errors import ConfigError, DataError, RecordError
+from paddle_ground.errors import BoxError, ConfigError, DataError, RecordError
 from paddle_ground.files import sha256_file
 from paddle_ground.infer.engine import DEFAULT_MAX_NEW_TOKENS, Engine
 from paddle_ground.infer.grounding import constraint_of, read_answer
@@ -173,8 +173,11 @@ def answer_samples(
     errors: dict[int, str] = {}
     for index, sample in batch:
         try:
-            prompts[index] = engine.prepare(_request(samples_path, sample))
-        except (DataError, RecordError) as error:
+            prompt = engine.prepare(_request(samples_path, sample))
+            if not _wants_words(sample, asking.answers):
+                engine.coordinate_space.refuse_several_borders((prompt.size_wh, *prompt.more_sizes_wh))
+            prompts[index] = prompt
+        except (BoxError, DataError, RecordError) as error:
             errors[index] = str(error)
             LOGGER.warning("sample %d: %s", index, error)
     samples = dict(batch)

@@ -37,12 +37,14 @@ class Prompt:
         patches: Shape (P, values of a patch), float32: all images of the request.
         grids_thw: Shape (images, 3): frames, rows and columns of patches.
         size_wh: Width and height of the first image, in stored pixels.
+        more_sizes_wh: Of the further ones.
     """
 
     token_ids: NDArray[np.int64]
     patches: NDArray[np.float32]
     grids_thw: NDArray[np.int64]
     size_wh: tuple[int, int]
+    more_sizes_wh: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,7 @@ class Preprocessor:
             patches=np.asarray(inputs["pixel_values"].numpy(), np.float32),
             grids_thw=np.asarray(inputs["image_grid_thw"].numpy(), np.int64),
             size_wh=images[0].size,
+            more_sizes_wh=tuple(image.size for image in images[1:]),
         )
 
     def _turns(self, request: Request) -> tuple[list[dict[str, str]], str | None]:

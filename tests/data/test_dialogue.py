@@ -15,8 +15,9 @@ from paddle_ground.data.dialogue import (
 )
 from paddle_ground.data.source import DialogueRow
 from paddle_ground.errors import DataError
+from paddle_ground.families import QWEN2_5_VL
 from paddle_ground.records import Message, Sample, TruthImage, sample_from_line, sample_to_line
-from paddle_ground.spaces import RELATIVE_1000
+from paddle_ground.spaces import RELATIVE_1000, coordinate_space
 
 ONE = (TruthImage(7, "images/a.jpg", (200, 100)),)
 TWO = (*ONE, TruthImage(8, "images/b.jpg", (1000, 500)))
@@ -37,6 +38,22 @@ def make_row(*turns: tuple[str, str], refs=(), boxes=(), images=1, box_images=No
 
 def convert(row, fmt=AnswerFormat.TOKENS, images=ONE, names=("cat", "dog"), order="source"):
     return convert_dialogue(row, images, 11, DialogueOptions(RELATIVE_1000, fmt, names, order))
+
+
+def test_boxes_that_nothing_would_place_are_refused_in_absolute_pixels():
+    turns = ("user", "<image><image>Where is it?"), ("assistant", "<ref-object><bbox>")
+    row = make_row(*turns, refs=("cat",), boxes=[(10, 10, 50, 50)], images=2, box_images=[1])
+    absolute = DialogueOptions(
+        coordinate_space("absolute_resized", QWEN2_5_VL.resize()), AnswerFormat.TOKENS, ("cat",)
+    )
+    with pytest.raises(DataError, match=r"train\.jsonl:3: .*2 images .* 196 x 112, 1008 x 504.*which image"):
+        convert_dialogue(row, TWO, 11, absolute)
+    # Of one size, or in parts of their images, or without boxes, they are what they are.
+    same = (*ONE, TruthImage(8, "images/b.jpg", (200, 100)))
+    assert convert_dialogue(row, same, 11, absolute).sample.boxes == ((10, 11, 49, 56),)
+    assert convert(row, images=TWO, names=("cat",)).sample is not None
+    words = make_row(turns[0], ("assistant", "In the second."), images=2)
+    assert convert_dialogue(words, TWO, 11, absolute).sample is not None
 
 
 def model_text(sample: Sample) -> str:

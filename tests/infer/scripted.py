@@ -43,9 +43,9 @@ class ScriptedEngine(Engine):
         return coordinate_space(name, QWEN2_5_VL.resize())
 
     def prepare(self, request: Request) -> Any:
-        return SimpleNamespace(
-            text=request.prompt.replace("<image>", ""), size_wh=open_image(request.image).size
-        )
+        first, *more = (open_image(image).size for image in request.images)
+        text = request.prompt.replace("<image>", "")
+        return SimpleNamespace(text=text, size_wh=first, more_sizes_wh=tuple(more))
 
     def grammar(self, labels: Sequence[str] | None = None) -> None:
         return None

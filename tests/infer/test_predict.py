@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from paddle_ground.errors import ConfigError, DataError, ModelError, RecordError
+from paddle_ground.families import QWEN2_5_VL
 from paddle_ground.infer import Engine, predict
 from paddle_ground.records import (
     GroundingConfig,
@@ -315,6 +316,38 @@ def test_words_that_were_asked_for_are_no_failure(
     report = predict(samples, engine, tmp_path / "p.jsonl", show_progress=False)
     assert report.statuses == statuses
     assert all(p.repairs == () for p in predictions(tmp_path / "p.jsonl") if p.status == "ok")
+
+
+def test_several_images_in_absolute_pixels_are_not_read_as_the_first(
+    samples: Path, tmp_path: Path, picture: Picture
+) -> None:
+    picture(100, 50, seed=98).save(tmp_path / "images" / "same.png")
+    picture(300, 200, seed=99).save(tmp_path / "images" / "other.png")
+    asked = (Message("user", "<image><image>Task 3"), Message("assistant", "none"))
+    write_samples(
+        samples, [Sample(asked, ("images/0.png", f"images/{name}.png")) for name in ("same", "other")]
+    )
+    # Parts of an image are parts of any; pixels are not.
+    for name, statuses in (("relative_1000", ["ok", "ok"]), ("absolute_resized", ["ok", "error"])):
+        grounding = replace(TUNED, coordinate_space=name)
+        settings = QWEN2_5_VL.resize().settings()
+        meta = replace(read_meta(meta_path(samples)), coordinate_space=name, settings=settings)
+        write_meta(meta_path(samples), meta)
+        predict(
+            samples,
+            ScriptedEngine(lambda _: say("0").replace("500", "50"), grounding),
+            tmp_path / f"{name}.jsonl",
+            show_progress=False,
+        )
+        found = predictions(tmp_path / f"{name}.jsonl")
+        assert [p.status for p in found] == statuses
+    assert "2 images that the model sees as 112 x 56, 308 x 196 pixels" in str(found[1].error)
+    # Words have no place.
+    counts = {"kept": 2, "unscored": 2}
+    write_meta(meta_path(samples), replace(read_meta(meta_path(samples)), counts=counts))
+    words = ScriptedEngine(lambda _: "They differ.", grounding)
+    predict(samples, words, tmp_path / "words.jsonl", show_progress=False)
+    assert [p.status for p in predictions(tmp_path / "words.jsonl")] == ["ok", "ok"]
 
 
 @pytest.mark.parametrize("unscored", [COUNT, 1, 0])

@@ -22,7 +22,7 @@ from paddle_ground.data.readers.pictures import Pictures
 from paddle_ground.data.readers.swift import read_swift_row
 from paddle_ground.data.readers.turns import Dialogue
 from paddle_ground.data.source import Source
-from paddle_ground.errors import DataError, RecordError
+from paddle_ground.errors import BoxError, DataError, RecordError
 from paddle_ground.records import TruthImage, meta_path, read_meta, read_truth, samples_space, truth_path
 from paddle_ground.records.samples import IMAGE_MARK
 from paddle_ground.spaces import RELATIVE_1000, CoordinateSpace
@@ -63,7 +63,9 @@ def _open(path: Path, options: ReaderOptions) -> Source:
     known = {file.name: _read_known(file) for file in files}
 
     def refine(row: Dialogue, where: str, pictures: Pictures) -> Dialogue:
-        return _to_pixels(row, known[where.rpartition(":")[0]], lambda name: pictures.size_wh(name, where))
+        file = known[where.rpartition(":")[0]]
+        _check_places(row, file.space, lambda name: pictures.size_wh(name, where), where)
+        return _to_pixels(row, file, lambda name: pictures.size_wh(name, where))
 
     return ConversationSource(path, files, _read_row, options, notes, refine, "relative_1000")
 
@@ -91,6 +93,19 @@ def _read_known(file: AnnotationFile) -> _Known:
     for image in known.images:
         images[image.file_name, image.prompt] = image
     return _Known(space, images, boxes)
+
+
+def _check_places(
+    row: Dialogue, space: CoordinateSpace, size_of: Callable[[str], tuple[int, int] | None], where: str
+) -> None:
+    """Refuse boxes of which nothing says in which image's pixels they are."""
+    if space.resize is None or not row.boxes or len(row.images) < 2:
+        return
+    sizes = [size for name in row.images if (size := size_of(name)) is not None]
+    try:
+        space.refuse_several_borders(sizes)
+    except BoxError as error:
+        raise DataError(f"{where}: {error}") from error
 
 
 def _to_pixels(row: Dialogue, known: _Known, size_of: Callable[[str], tuple[int, int] | None]) -> Dialogue:
