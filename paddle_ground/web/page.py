@@ -127,6 +127,7 @@ def _tabs(wording: Wording, language: Any, service: Service | None, place: Place
     import gradio as gr
 
     from paddle_ground.web.chat import chat_tab
+    from paddle_ground.web.data import data_tab
     from paddle_ground.web.examples import write_examples
     from paddle_ground.web.ground import ground_tab
     from paddle_ground.web.uploads import upload_door
@@ -139,6 +140,9 @@ def _tabs(wording: Wording, language: Any, service: Service | None, place: Place
                 ground_tab(wording, language, service, door, seconds, examples)
             with wording.make(gr.Tab, {"label": "chat"}, id="chat"):
                 chat_tab(wording, language, service, door, seconds)
+        if place.data is not None:
+            with wording.make(gr.Tab, {"label": "data"}, id="data") as tab:
+                data_tab(wording, language, tab, place.data, place.limits.pixels)
 
 
 def _with_policy(app: Any) -> Any:

@@ -20,7 +20,7 @@ pytest.importorskip("gradio", reason="gradio is not installed (extra `web`)")
 from paddle_ground.backend.tiny import PRESETS, build_tiny_model
 from paddle_ground.data.scenes import SceneStyle, draw_scene
 from paddle_ground.infer import Engine
-from paddle_ground.records import GroundingConfig, write_grounding
+from paddle_ground.records import GroundingConfig, Message, Sample, write_grounding, write_samples
 from paddle_ground.serve import ServeOptions, Service, create_app, thread_worker
 from paddle_ground.serve.options import Limits
 from paddle_ground.web.page import Place, create_page
@@ -61,6 +61,28 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return sorted(folder.iterdir())
 
 
+@pytest.fixture(scope="session")
+def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `set/train.jsonl`: 14 good samples, one with a link, one line that is broken."""
+    root = tmp_path_factory.mktemp("data").resolve()
+    folder = root / "set"
+    (folder / "images").mkdir(parents=True)
+    samples = []
+    for seed in range(14):
+        image, _ = draw_scene(SceneStyle(side_px=96), np.random.default_rng(seed))
+        image.save(folder / f"images/{seed}.png")
+        turns = (Message("user", "<image>Find it."), Message("assistant", "<ref-object><bbox>"))
+        samples.append(Sample(turns, (f"images/{seed}.png",), ("cup",), ((0, 0, 500, 1000),)))
+    image.save(root / "secret.png")
+    (folder / "images/link.png").symlink_to(root / "secret.png")
+    samples.append(Sample(turns, ("images/link.png",), ("cup",), ((0, 0, 500, 1000),)))
+    write_samples(folder / "train.jsonl", samples)
+    with (folder / "train.jsonl").open("a") as stream:
+        stream.write('{"messages": "<script>window.broken=1</script>"}\n')
+    (root / "other.jsonl").write_text('{"index": 0}\n')
+    return root
+
+
 @contextmanager
 def listening(app: Any) -> Iterator[str]:
     """Serve an app with its lifespan on a free port; gives its URL."""
@@ -80,10 +102,10 @@ def listening(app: Any) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def url(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def url(service: Service, data_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Where the page is."""
     before = {name: os.environ.get(name) for name in ("GRADIO_TEMP_DIR", "GRADIO_ANALYTICS_ENABLED")}
-    place = Place(tmp_path_factory.mktemp("uploads"), None, LIMITS)
+    place = Place(tmp_path_factory.mktemp("uploads"), data_root, LIMITS)
     app = create_page(create_app(service, ServeOptions("tiny", limits=LIMITS)), service, place)
     with listening(app) as url:
         yield url
@@ -111,7 +133,7 @@ class Opened:
     def __init__(self, browser: Any, url: str, locale: str = "en-GB") -> None:
         self.context = browser.new_context(viewport={"width": 1280, "height": 1000}, locale=locale)
         self.page = self.context.new_page()
-        self.page.set_default_timeout(90_000)
+        self.page.set_default_timeout(60_000)
         self.complaints: list[str] = []
         self.requests: list[str] = []
         self.page.on("console", lambda said: said.type == "error" and self.complaints.append(said.text))
