@@ -20,6 +20,7 @@ def export_command(
 
     The folder is in Hugging Face's layout: transformers, vLLM and SGLang read it, and so does paddle-ground.
 
+    \b
     Examples:
       paddle-ground export runs/first exported/my-model --dtype bfloat16
       paddle-ground export runs/lora exported/my-model --metrics runs/lora/eval/metrics.json

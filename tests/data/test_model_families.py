@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -15,10 +16,22 @@ from paddle_ground.data.check.beside import check_model
 from paddle_ground.data.check.page import write_page
 from paddle_ground.data.choices import ModelFamily
 from paddle_ground.data.prepare import PrepareOptions, prepare
-from paddle_ground.errors import BoxError, ConfigError, RecordError
+from paddle_ground.errors import BoxError, ConfigError, DataError, RecordError
 from paddle_ground.families import PREPARED
 from paddle_ground.files import sha256_file
-from paddle_ground.records import meta_path, read_meta, read_samples, read_truth, samples_space, truth_path
+from paddle_ground.records import (
+    Message,
+    Sample,
+    SamplesMeta,
+    meta_path,
+    read_meta,
+    read_samples,
+    read_truth,
+    samples_space,
+    truth_path,
+    write_meta,
+    write_samples,
+)
 
 # Usual, tiny, larger than training allows, and thin.
 SIZES = ((640, 480), (30, 20), (2000, 1500), (3000, 40), (56, 56))
@@ -85,6 +98,24 @@ def test_data_of_one_family_is_prepared_again_for_another(
         # Boxes that one family can't tell apart may change places; nothing else does.
         assert sorted(one.boxes) == sorted(same.boxes)
         assert (one.refs, one.prompt) == (same.refs, same.prompt)
+
+
+def test_boxes_among_images_of_several_sizes_are_not_guessed(tmp_path: Path) -> None:
+    for name, size_wh in (("a", (640, 480)), ("b", (300, 400))):
+        Image.new("RGB", size_wh).save(tmp_path / f"{name}.png")
+    turns = (Message("user", "<image><image>Find it"), Message("assistant", "<ref-object><bbox>"))
+    source = tmp_path / "train.jsonl"
+    write_samples(source, [Sample(turns, ("a.png", "b.png"), ("cat",), ((10, 20, 30, 40),))])
+    settings = PREPARED["qwen2_5_vl"].resize().settings()
+    meta = SamplesMeta("set", "1", "relative_1000", "tokens", "a", (), {"kept": 1}, "", settings)
+    write_meta(meta_path(source), meta)
+    assert list(read_samples(prepared(source, tmp_path / "relative", "qwen3_vl")))
+    message = r"train\.jsonl:1: boxes in absolute_resized among 2 images .* 644 x 476, 308 x 392 pixels"
+    with pytest.raises(DataError, match=message):
+        prepared(source, tmp_path / "to_absolute", "qwen2_5_vl")
+    write_meta(meta_path(source), replace(meta, coordinate_space="absolute_resized"))
+    with pytest.raises(DataError, match=message):
+        prepared(source, tmp_path / "from_absolute", "qwen3_vl")
 
 
 def test_limits_of_training_and_processor_are_kept(coco: Path, tmp_path: Path) -> None:
