@@ -34,6 +34,8 @@ POLICY = "; ".join(
 )
 _STYLE = """
 footer { display: none !important; }
+/* Pictures in a conversation come with one, whatever the component is told; the policy blocks it anyway. */
+[aria-label="Share"], [title="Share"] { display: none !important; }
 .charts { display: grid; gap: 14px; grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); }
 .charts figure { margin: 0; } .chart { display: block; width: 100%; height: auto; }
 .chart text { fill: var(--body-text-color-subdued); font-size: 11px; }

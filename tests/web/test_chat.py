@@ -80,6 +80,12 @@ def test_a_conversation_over_two_turns_with_several_pictures(talk, service, pict
     wait_idle(service, talk)
     talk.page.wait_for_timeout(500)
     talk.look("chat")
+    buttons = talk.page.eval_on_selector_all(
+        "#chat-shown button, #chat-shown a",
+        "all => all.filter((one) => one.offsetParent).map((one) => one.ariaLabel || one.title)",
+    )
+    assert buttons
+    assert not [name for name in buttons if "share" in name.lower()], buttons
     said = ("assistant", FRAME.sub("", answer))
     second = expected(service, pictures, system, first, said, ("user", "And now?"))
     assert plain(last_answer(talk)) == plain(second)
