@@ -22,7 +22,7 @@ PURPOSES: Mapping[str, str] = {
     "cpu": "Paddle itself, for CPUs",
     "eval": "metrics, Chinese labels in pictures, grounding metrics while training",
     "serve": "paddle-ground serve",
-    "web": "the page in a browser",
+    "web": "paddle-ground web",
     "docs": "building the documentation",
     "dev": "tests, lint, types",
     "ray": "prepare --ray: many machines",
