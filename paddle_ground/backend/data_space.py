@@ -22,6 +22,7 @@ from paddle_ground.resize import STOCK_MAX_PIXELS, STOCK_MIN_PIXELS, Resize, rea
 REHEARSAL = "PADDLE_GROUND_REHEARSAL"
 """Set where a small model is fed small images on purpose; nothing is compared then."""
 
+_SETTINGS = tuple(Resize(1, 1, 1).settings())
 _LIMITS = ("image_max_pixels", "image_min_pixels")
 
 
@@ -40,6 +41,7 @@ def space_problems(values: Mapping[str, Any], settings: GroundingSettings) -> It
     family = _family(model)
     if family is None or REHEARSAL in os.environ:
         return
+    told = set()
     for which in ("train", "eval"):
         try:
             sets = data_sets(values, which)
@@ -50,6 +52,10 @@ def space_problems(values: Mapping[str, Any], settings: GroundingSettings) -> It
                 meta = read_meta(meta_path(path))
             except RecordError:
                 continue
+            space = (meta.coordinate_space, *(meta.settings.get(name) for name in _SETTINGS))
+            if space in told:
+                continue  # Train and val of one data set are wrong together.
+            told.add(space)
             for key, said in _differences(path, meta, model, family, settings):
                 yield key or f"{which}_dataset_path", said, True
 

@@ -19,6 +19,7 @@ from paddle_ground.records import GroundingConfig, meta_path, read_meta, write_g
 from paddle_ground.train.config import load_config
 from paddle_ground.train.launch import train
 from paddle_ground.train.lint import lint
+from paddle_ground.train.plan.verdict import Machine, make_plan
 from paddle_ground.train.rehearse import rehearse
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -152,6 +153,17 @@ def test_every_way_into_training_refuses(
     # A rehearsal feeds small images to a small model on purpose.
     monkeypatch.setenv(REHEARSAL, "1")
     refuse_other_spaces(config.values, config.grounding)
+
+
+def test_a_plan_tells_it_beside_what_would_fit(absolute: Path) -> None:
+    words = [f"train_dataset_path={absolute}", f"eval_dataset_path={absolute}"]
+    words.append(f"model_name_or_path={ABSOLUTE}")
+    config = load_config(CONFIGS / "qwen2_5_vl" / "3b_sft.yaml", words)
+    plan = make_plan(config, Machine(1, 24))
+    assert [finding.key for finding in plan.findings if finding.is_error] == ["grounding.image_max_pixels"]
+    assert not plan.fits
+    right = make_plan(replace(config, grounding=GroundingSettings(image_max_pixels=262_144)), Machine(1, 24))
+    assert [change.what for change in plan.changes] == [change.what for change in right.changes] != []
 
 
 def test_the_training_process_itself_refuses(absolute: Path, tmp_path: Path) -> None:

@@ -247,7 +247,9 @@ def _shorter_rows(plan: Plan, also: Mapping[str, Any] | None = None) -> Change |
 def _peak(plan: Plan, overrides: Mapping[str, Any]) -> float | None:
     """Predict the peak with other keys; None where they contradict the others."""
     config = replace(plan.config, values={**plan.config.values, **overrides})
-    if any(one.is_error for one in lint(config, key_value_heads=plan.model.key_value_heads)):
+    # What is wrong already is told already; a change of memory would not mend it.
+    known = lint(config, key_value_heads=plan.model.key_value_heads)
+    if any(one.is_error and one not in plan.findings for one in known):
         return None
     try:
         setup = read_setup(config, plan.model, plan.data, plan.machine.gpus, plan.setup.buffer)
