@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from paddle_ground.backend.tiny import PRESETS, TinyPreset, build_tiny_model
+from paddle_ground.data.speaking import chosen_space
 from paddle_ground.train.config import load_config
 from paddle_ground.train.launch import PLUGIN, train
 from paddle_ground.train.plan.verdict import Machine, make_plan
@@ -49,8 +50,8 @@ atexit.register(write)
 def test_the_peak_is_near_what_paddle_allocates(
     tmp_path: Path, preset: TinyPreset, batch: int, more: tuple[str, ...]
 ) -> None:
-    data = write_squares(tmp_path / "data", 64)
     model = build_tiny_model(tmp_path / "model", preset, ["Task: Object Detection square (0123456789),"], 0)
+    data = write_squares(tmp_path / "data", 64, chosen_space(None, model))
     plugin, target = tmp_path / "measure.py", tmp_path / "peak.json"
     plugin.write_text(MEASURE.format(plugin=str(PLUGIN), target=str(target)), encoding="utf-8")
     words = [
