@@ -15,8 +15,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("gradio", reason="gradio is not installed (extra `web`)")
-
 from paddle_ground.backend.tiny import PRESETS, build_tiny_model
 from paddle_ground.data.scenes import SceneStyle, draw_scene
 from paddle_ground.infer import Engine
@@ -104,6 +102,7 @@ def listening(app: Any) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def url(service: Service, data_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Where the page is."""
+    pytest.importorskip("gradio", reason="gradio is not installed (extra `web`)")
     before = {name: os.environ.get(name) for name in ("GRADIO_TEMP_DIR", "GRADIO_ANALYTICS_ENABLED")}
     place = Place(tmp_path_factory.mktemp("uploads"), data_root, LIMITS)
     app = create_page(create_app(service, ServeOptions("tiny", limits=LIMITS)), service, place)

@@ -8,11 +8,13 @@ import subprocess
 import sys
 
 import httpx
+import pytest
 
 from paddle_ground.web.words import _TEXTS, text
 
 
 def test_the_page_about_data_starts_and_stops(data_root, tmp_path) -> None:
+    pytest.importorskip("gradio", reason="gradio is not installed (extra `web`)")
     command = [sys.executable, "-m", "paddle_ground", "web", "--data", str(data_root), "--port", "0"]
     log = tmp_path / "log"
     with log.open("w") as errors:

@@ -89,6 +89,7 @@ def test_the_browser_is_kept_here(client) -> None:
 
 @pytest.mark.parametrize(("host", "status"), [("127.0.0.1:1", 200), ("localhost:1", 200), ("evil.org", 400)])
 def test_loopback_answers_to_its_own_names(host, status) -> None:
+    pytest.importorskip("fastapi", reason="fastapi is not installed (extra `web`)")
     from fastapi import FastAPI
     from starlette.testclient import TestClient
 
@@ -100,6 +101,7 @@ def test_loopback_answers_to_its_own_names(host, status) -> None:
     ("words", "told"), [([], "nothing to show"), (["--data", "nowhere"], "nowhere: no such folder")]
 )
 def test_nothing_to_show_is_told(words, told, capsys) -> None:
+    pytest.importorskip("fastapi", reason="fastapi is not installed (extra `web`)")
     with pytest.raises(SystemExit) as stop:
         main(["web", *words])
     assert stop.value.code == 2
