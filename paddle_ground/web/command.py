@@ -16,6 +16,10 @@ def web_command(
     data: Annotated[
         Path | None, typer.Option("--data", help="Folder whose samples files may be opened in the page.")
     ] = None,
+    runs: Annotated[
+        Path | None,
+        typer.Option("--runs", help="Folder of models; the page may start work that reads and writes in it."),
+    ] = None,
     host: Annotated[
         str, typer.Option("--host", help="0.0.0.0 for everyone who can reach this machine: there is no key.")
     ] = "127.0.0.1",
@@ -43,10 +47,11 @@ def web_command(
       paddle-ground web runs/demo/train
       paddle-ground web runs/first --data data/coco --port 7861
       paddle-ground web --data data
+      paddle-ground web runs/demo/train --data data --runs runs
     """
     from paddle_ground.serve.options import MEGABYTE, Limits
     from paddle_ground.serve.run import Address
-    from paddle_ground.web.run import show
+    from paddle_ground.web.run import Folders, show
 
     limits = Limits(image_bytes=int(max_image_mb * MEGABYTE), pixels=max_pixels, seconds=timeout)
-    show(model, data, Address(host, port), limits, batch=batch, dtype=dtype, say=typer.echo)
+    show(model, Folders(data, runs), Address(host, port), limits, batch=batch, dtype=dtype, say=typer.echo)

@@ -51,11 +51,13 @@ class Place:
         uploads: Folder of what browsers send and are shown; empty at first, and the caller's to remove.
         data: Folder whose samples files may be opened; none for no data tab.
         limits: What may be sent.
+        runs: Folder of models, where work may be started that reads and writes in it; none for no such tabs.
     """
 
     uploads: Path
     data: Path | None = None
     limits: Limits = field(default_factory=Limits)
+    runs: Path | None = None
 
 
 def create_page(app: Any, service: Service | None, place: Place) -> Any:

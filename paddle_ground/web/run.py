@@ -8,6 +8,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,32 @@ from paddle_ground.web.page import Place, create_page
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """What the page may open of this machine.
+
+    Attributes:
+        data: Folder whose samples files may be opened; none for none.
+        runs: Folder of models, where work may be started that reads and writes in it; none for none.
+    """
+
+    data: Path | None = None
+    runs: Path | None = None
+
+    def check(self) -> None:
+        """See that they are there.
+
+        Raises:
+            ConfigError: One of them is not.
+        """
+        for option, folder in (("--data", self.data), ("--runs", self.runs)):
+            if folder is not None and not folder.is_dir():
+                raise ConfigError(f"{option} {folder}: no such folder")
+
+
 def show(
     model_dir: Path | None,
-    data_dir: Path | None,
+    folders: Folders,
     address: Address,
     limits: Limits,
     *,
@@ -36,7 +60,7 @@ def show(
 
     Args:
         model_dir: The model; none for a page that only shows data.
-        data_dir: Folder whose samples files may be opened; none for none.
+        folders: What may be opened.
         address: Where to listen.
         limits: What a request may be at most.
         batch: Answers under way at once.
@@ -48,10 +72,11 @@ def show(
         ModelError: The model can't be loaded.
         MissingExtraError: Gradio is not installed.
     """
-    if model_dir is None and data_dir is None:
-        raise ConfigError("nothing to show; name a model folder, or a folder of samples with --data")
-    if data_dir is not None and not data_dir.is_dir():
-        raise ConfigError(f"--data {data_dir}: no such folder")
+    if model_dir is None and folders == Folders():
+        raise ConfigError(
+            "nothing to show; name a model folder, samples with --data, or a folder of runs with --runs"
+        )
+    folders.check()
     try:
         import gradio
         import uvicorn
@@ -61,7 +86,8 @@ def show(
     del gradio  # only asked for: the model should not be loaded for nothing
     with ExitStack() as stack:
         uploads = stack.enter_context(tempfile.TemporaryDirectory(prefix="paddle_ground_web_"))
-        place = Place(Path(uploads).resolve(), data_dir.resolve() if data_dir else None, limits)
+        data, runs = (one and one.resolve() for one in (folders.data, folders.runs))
+        place = Place(Path(uploads).resolve(), data, limits, runs)
         listener = stack.enter_context(listen(address))
         service: Service | None = None
         app: Any = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
