@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import importlib.util
 import os
 import re
 import shlex
@@ -38,19 +37,6 @@ def commands_of(page: Path) -> list[str]:
     """List the lines of a page's bash blocks, those inside of lists as well."""
     blocks = re.findall(r"^ *```bash\n(.*?)^ *```", page.read_text(encoding="utf-8"), re.S | re.M)
     return [line.strip() for block in blocks for line in block.splitlines() if line.strip()]
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The built site, without a warning of mkdocs."""
-    if importlib.util.find_spec("mkdocs") is None:
-        pytest.skip("the extra `docs` is not installed")
-    out = tmp_path_factory.mktemp("site")
-    subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", str(out)],
-        check=True, cwd=ROOT, timeout=120, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
-    )  # fmt: skip
-    return out
 
 
 def test_the_built_site_fetches_nothing_from_elsewhere(site: Path) -> None:
