@@ -27,7 +27,7 @@ from paddle_ground.backend.data_sets import data_sets
 from paddle_ground.backend.step_lines import StepLine, append_line, cut_back, read_step_lines
 from paddle_ground.errors import ConfigError
 from paddle_ground.evaluate import DetectionMetrics, evaluate_detection
-from paddle_ground.evaluate.pairing import TruthEntries
+from paddle_ground.evaluate.pairing import truth_about
 from paddle_ground.infer.engine import Engine
 from paddle_ground.infer.predict import Asking, answer_samples
 from paddle_ground.records import (
@@ -86,12 +86,7 @@ def read_validation_set(path: Path, number: int) -> ValidationSet:
 
 
 def _truth_of(samples: Sequence[Sample], truth: Truth) -> Truth:
-    entries = TruthEntries(truth.images)
-    found = [entries.find(sample.images[0], sample.prompt) for sample in samples if sample.images]
-    kept = {image.id for image in found if image is not None}
-    images = tuple(image for image in truth.images if image.id in kept)
-    boxes = tuple(box for box in truth.annotations if box.image_id in kept)
-    return Truth(images, boxes, truth.categories)
+    return truth_about(truth, ((sample.images[0], sample.prompt) for sample in samples if sample.images))
 
 
 class Watch:

@@ -32,6 +32,12 @@ def evaluate_command(
     compare: Annotated[
         bool, typer.Option("--compare", help="Compare two predictions files of the same samples.")
     ] = False,
+    only_predicted: Annotated[
+        bool,
+        typer.Option(
+            "--only-predicted", help="After `predict --limit`: leave out images without a prediction."
+        ),
+    ] = False,
     out_of_domain: Annotated[
         list[str] | None,
         typer.Option(
@@ -67,7 +73,9 @@ def evaluate_command(
 
         typer.echo(report_texts(predictions, samples, output, resamples, seed, as_json=as_json))
         return
-    scoring = Scoring(iou, resamples, seed, classes)
+    if compare and only_predicted:
+        raise EvaluationError("--only-predicted is for one model; let both predict the same samples")
+    scoring = Scoring(iou, resamples, seed, classes, only_predicted)
     typer.echo(_report_boxes(predictions, samples, output, out_of_domain or [], scoring, as_json))
 
 

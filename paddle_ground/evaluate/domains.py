@@ -56,12 +56,14 @@ class Scoring:
         resamples: Drawings of the bootstrap.
         seed: Of the bootstrap.
         classes: How many classes a table shows.
+        only_predicted: Leave out images without a prediction; for one predictions file.
     """
 
     iou_threshold: float = 0.5
     resamples: int = RESAMPLES
     seed: int = 0
     classes: int = CLASSES_SHOWN
+    only_predicted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +139,9 @@ def measure(domain: Domain, output: Path, scoring: Scoring) -> Measured:
     metrics: list[DetectionMetrics] = []
     written: list[Path] = []
     for predictions, folder in zip(domain.predictions, folders, strict=True):
-        metrics.append(evaluate_files(predictions, domain.truth, folder, scoring.iou_threshold))
+        metrics.append(
+            evaluate_files(predictions, domain.truth, folder, scoring.iou_threshold, scoring.only_predicted)
+        )
         written += [folder / METRICS_NAME, *draw_curves(metrics[-1].curves, folder)]
     comparison = _compare(domain.predictions, domain.truth, output, scoring)
     written += [output / COMPARE_NAME] if comparison else []

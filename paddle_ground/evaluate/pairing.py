@@ -103,6 +103,20 @@ def pair_up(predictions: Sequence[Prediction], truth: Truth) -> tuple[ImageCase,
     )
 
 
+def truth_about(truth: Truth, asked: Iterable[tuple[str, str]]) -> Truth:
+    """Keep what was asked for: where only a part of a set was, the rest is not missed.
+
+    Args:
+        truth: Of the whole set.
+        asked: (file name, prompt) of each question; those that no entry is about are passed over.
+    """
+    entries = TruthEntries(truth.images)
+    kept = {image.id for one in asked if (image := entries.find(*one)) is not None}
+    images = tuple(image for image in truth.images if image.id in kept)
+    boxes = tuple(box for box in truth.annotations if box.image_id in kept)
+    return Truth(images, boxes, truth.categories)
+
+
 class TruthEntries:
     """Finds the entry of the truth that a prediction is about.
 

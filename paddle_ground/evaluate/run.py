@@ -12,6 +12,7 @@ from pathlib import Path
 
 from paddle_ground.errors import EvaluationError
 from paddle_ground.evaluate.detection import DetectionMetrics, evaluate_detection
+from paddle_ground.evaluate.pairing import truth_about
 from paddle_ground.files import write_text
 from paddle_ground.records import read_predictions, read_truth
 
@@ -25,6 +26,7 @@ def evaluate_files(
     truth_path: str | os.PathLike[str],
     output_dir: str | os.PathLike[str],
     iou_threshold: float = 0.5,
+    only_predicted: bool = False,
 ) -> DetectionMetrics:
     """Score a predictions file and write `metrics.json` into a folder.
 
@@ -33,10 +35,11 @@ def evaluate_files(
         truth_path: The truth.json of the samples that were predicted.
         output_dir: Made if need be.
         iou_threshold: See `evaluate_detection`.
+        only_predicted: Leave out images without a prediction.
 
     Returns:
-        The metrics that were written. Images without a prediction count as missed, and a warning names
-        how many there are.
+        The metrics that were written. Images without a prediction count as missed unless they are left
+        out, and a warning names how many there are.
 
     Raises:
         RecordError: One of the files can't be read.
@@ -50,6 +53,8 @@ def evaluate_files(
         raise EvaluationError(
             f"{os.fspath(predictions_path)}: no predictions in it; run `paddle-ground predict`"
         )
+    if only_predicted:
+        truth = truth_about(truth, ((one.image, one.prompt) for one in predictions))
     try:
         metrics = evaluate_detection(predictions, truth, iou_threshold)
     except EvaluationError as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from paddle_ground.cli import main
 from paddle_ground.errors import EvaluationError, RecordError
 from paddle_ground.evaluate import evaluate_files
 from paddle_ground.records import Prediction, PredictionSink
@@ -44,6 +45,21 @@ def test_unanswered_images_are_said(tmp_path: Path, half: Path, caplog: pytest.L
         metrics = evaluate_files(half / "predictions.jsonl", half / "val.truth.json", tmp_path)
     assert (metrics.recall_50, metrics.missing_images) == (0.5, 1)
     assert "1 of 2 images have no prediction" in caplog.text
+
+
+def test_unanswered_images_are_left_out_when_asked(tmp_path: Path, half: Path) -> None:
+    predictions, truth = half / "predictions.jsonl", half / "val.truth.json"
+    metrics = evaluate_files(predictions, truth, tmp_path, only_predicted=True)
+    assert (metrics.recall_50, metrics.missing_images, metrics.images, metrics.truth_boxes) == (1, 0, 1, 1)
+    assert run_cli("eval", predictions, truth, "--only-predicted", "-o", tmp_path / "told") == 0
+    assert json.loads((tmp_path / "told/metrics.json").read_text())["images"] == 1
+    assert run_cli("eval", predictions, predictions, truth, "--compare", "--only-predicted") == 2
+
+
+def run_cli(*words: object) -> int:
+    with pytest.raises(SystemExit) as stop:
+        main([str(word) for word in words])
+    return int(stop.value.code or 0)
 
 
 def test_a_mismatch_names_both_files_and_writes_nothing(tmp_path: Path, half: Path) -> None:

@@ -25,6 +25,12 @@ def report_command(
     before: Annotated[
         Path | None, typer.Option(metavar="PREDICTIONS", help="Another model's, to show what changed.")
     ] = None,
+    only_predicted: Annotated[
+        bool,
+        typer.Option(
+            "--only-predicted", help="After `predict --limit`: leave out images without a prediction."
+        ),
+    ] = False,
     iou: Annotated[float, typer.Option(help="IoU from which on a box counts as found.")] = 0.5,
     resamples: Annotated[int, typer.Option(min=1, help="Drawings of the bootstrap.")] = 1000,
     seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
@@ -47,6 +53,7 @@ def report_command(
     summary = write_report(
         predictions, _truth_of(truth), output, before,
         iou_threshold=iou, resamples=resamples, seed=seed, max_images=max_images,
+        only_predicted=only_predicted,
     )  # fmt: skip
     megabytes = summary.size_bytes / 1e6
     left_out = f" of {summary.images}" if summary.shown < summary.images else ""

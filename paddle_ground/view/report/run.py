@@ -17,6 +17,7 @@ from paddle_ground.evaluate.compare import RESAMPLES, compare_tables, match_tabl
 from paddle_ground.evaluate.detection import evaluate_detection
 from paddle_ground.evaluate.intervals import table_intervals
 from paddle_ground.evaluate.mistakes import BACKGROUND_IOU, count_mistakes
+from paddle_ground.evaluate.pairing import truth_about
 from paddle_ground.files import atomic_writer
 from paddle_ground.records import Prediction, Truth, read_predictions, read_truth, resolve_image
 from paddle_ground.view.colors import label_color
@@ -64,6 +65,7 @@ def write_report(
     seed: int = 0,
     max_images: int = MAX_IMAGES,
     max_bytes: int = MAX_BYTES,
+    only_predicted: bool = False,
 ) -> ReportSummary:
     """Write `index.html`: metrics, curves, classes, confusion and a gallery, in one file that needs no other.
 
@@ -77,6 +79,7 @@ def write_report(
         seed: Of the drawing.
         max_images: Of the gallery; from a larger set they are drawn evenly.
         max_bytes: Of the page; pictures get smaller, then fewer, until it fits.
+        only_predicted: Leave out entries of the truth without a prediction; for one predictions file.
 
     Raises:
         RecordError: A file can't be read, or an image path leads out of the folder.
@@ -86,7 +89,11 @@ def write_report(
     """
     if not BACKGROUND_IOU < iou_threshold <= 1:
         raise EvaluationError(f"--iou {iou_threshold}; expected above {BACKGROUND_IOU} and at most 1")
+    if only_predicted and before_path:
+        raise EvaluationError("--only-predicted is for one model; let both predict the same samples")
     truth = read_truth(truth_path)
+    if only_predicted:
+        truth = truth_about(truth, ((one.image, one.prompt) for one in read_predictions(predictions_path)))
     after = _Model(predictions_path, truth_path, truth, iou_threshold)
     before = _Model(before_path, truth_path, truth, iou_threshold) if before_path else None
     drawing = (resamples, seed)

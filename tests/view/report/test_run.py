@@ -84,6 +84,15 @@ def test_the_numbers_are_those_of_eval(run, tmp_path) -> None:
     assert told["images"] == len(told["cases"]) == 30
 
 
+def test_what_was_not_predicted_is_left_out_when_asked(run, tmp_path) -> None:
+    some = tmp_path / "some.jsonl"
+    some.write_text("".join((run.folder / "after.jsonl").open().readlines()[:10]))
+    path = write_report(some, run.folder / "val.truth.json", tmp_path, resamples=20, only_predicted=True).path
+    assert data_of(path)["images"] == len(data_of(path)["cases"]) == 10
+    with pytest.raises(EvaluationError, match="for one model"):
+        report(run, tmp_path / "two", only_predicted=True)
+
+
 def test_each_case_holds_its_boxes_and_its_raw_answer(run, tmp_path) -> None:
     told = data_of(report(run, tmp_path))
     case = told["cases"][3]
