@@ -33,6 +33,7 @@ def apply(args: Mapping[str, Any], targets: Sequence[str]) -> None:
     """
     use_the_asked_alpha(args)
     adapt_the_asked_layers(targets)
+    keep_adapters_from_frozen_parts()
     start_alike_in_any_parting(args)
     write_fused_layers_in_one_order()
 
@@ -78,6 +79,28 @@ def adapt_the_asked_layers(targets: Sequence[str]) -> None:
 
     get_lora_target_modules.stock = stock  # type: ignore[attr-defined]
     workflow.get_lora_target_modules = get_lora_target_modules
+
+
+def keep_adapters_from_frozen_parts() -> None:
+    """Hold layers' names against the parts that `freeze_config` names, not the patterns that find layers.
+
+    Symptom: none that is printed. PaddleFormers looks for a part's name (`model.visual`) inside each pattern;
+    Qwen2.5-VL's patterns (`.*attn.qkv.*`) hold none, so that with LoRA `freeze_config` does nothing there.
+    """
+    from paddleformers.cli.train.sft import workflow
+
+    stock = workflow.get_multimodel_lora_target_modules
+    if getattr(stock, "_paddle_ground", False):
+        return
+
+    def get_multimodel_lora_target_modules(model: Any, patterns: list[str], freeze_config: str) -> list[str]:
+        layers = [name for name, _ in model.named_sublayers()]
+        able = [name for name in layers if any(re.fullmatch(pattern, name) for pattern in patterns)]
+        names: list[str] = stock(model, able, freeze_config)
+        return names
+
+    get_multimodel_lora_target_modules._paddle_ground = True  # type: ignore[attr-defined]
+    workflow.get_multimodel_lora_target_modules = get_multimodel_lora_target_modules
 
 
 def layers_named(targets: Sequence[str], patterns: Sequence[str], layers: Sequence[str]) -> list[str]:

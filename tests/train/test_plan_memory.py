@@ -108,9 +108,9 @@ def test_windows_by_hand() -> None:
     assert model.vision_context == (4 * 54**2 + 28 * 64) / 32
     assert MODELS["2b"].vision_context == 48**2
     assert model.mergers == 1
-    # An adapter of rank 1 beside query, key, value and output, gate, up and down of 28 layers.
+    # Adapters of rank 1 in 28 layers: beside fused query, key and value, output, fused gate and up, down.
     lora = Setup(1, 1, frozen=FROZEN, lora_rank=1)
-    beside = 2 * (3584 + 3584) + 2 * (3584 + 512) + 3 * (3584 + 18_944)
+    beside = (3584 + 3584 + 2 * 512) + (3584 + 3584) + (3584 + 2 * 18_944) + (18_944 + 3584)
     assert trainable_numbers(model, lora) == 28 * beside
 
 
@@ -145,13 +145,13 @@ def test_states_by_hand() -> None:
 
 
 def test_lora_by_hand() -> None:
-    # 2B, rank 8: q (2048 + 2048), k and v (2048 + 1024), o (2048 + 2048), gate, up, down (2048 + 6144)
-    a_layer = 8 * (2 * 4096 + 2 * 3072 + 3 * 8192)
+    # 2B, rank 8: qkv (2048 in; 2048, 1024, 1024 out), o (2048 + 2048), up_gate (2048, 2 x 6144), down
+    a_layer = 8 * (2048 + 4096 + 4096 + 2048 + 2 * 6144 + 8192)
     setup = Setup(1, 1, frozen=FROZEN, lora_rank=8)
     assert trainable_numbers(MODELS["2b"], setup) == 28 * a_layer
     assert weights_bytes(MODELS["2b"], setup) == 2 * (2_127_532_032 + 28 * a_layer)
-    few = replace(setup, lora_targets=("q_proj", "v_proj"))
-    assert trainable_numbers(MODELS["2b"], few) == 28 * 8 * (4096 + 3072)
+    few = replace(setup, lora_targets=("q_proj", "k_proj", "v_proj"))
+    assert trainable_numbers(MODELS["2b"], few) == 28 * 8 * (2048 + 4096)
 
 
 def test_gradients_of_earlier_micro_batches_are_there_at_the_head() -> None:

@@ -112,13 +112,13 @@ class Memory:
 def layer_token_bytes(model: ModelSize, setup: Setup) -> float:
     """Bytes that one decoder layer keeps of one token: A = 16 h + (10 q + 10 kv + 8 f) / t.
 
-    Under LoRA also the product of each A matrix; with eager attention a row of scores, as bf16 and float32.
+    Under LoRA also the product of its four A matrices (fused qkv, output, fused up and gate, down); with eager attention a row of scores, as bf16 and float32.
     """
     t = setup.tensor_parallel
     norms = 16 * model.hidden / (t if setup.sequence_parallel else 1)
     rest = (10 * model.query + 10 * model.key_value + 8 * model.intermediate) / t
     scores = 8 * model.heads * setup.row / t if setup.attention == "eager" else 0
-    return (norms + rest + scores) * setup.width / _HALF + 7 * setup.lora_rank * setup.width
+    return (norms + rest + scores) * setup.width / _HALF + 4 * setup.lora_rank * setup.width
 
 
 def saved_token_bytes(model: ModelSize, setup: Setup) -> float:

@@ -22,6 +22,8 @@ from paddle_ground.train.plan.towers import TOWERS, Tower
 _BY_COLUMN = re.compile(r"\.(q|k|v|gate|up)_proj\.(weight|bias)$")
 _BY_ROW = re.compile(r"\.(o|down)_proj\.weight$")
 _BY_VOCABULARY = re.compile(r"(embed_tokens|lm_head)\.weight$")
+# PaddleFormers' decoders hold query, key and value in one layer, and gate and up in one: one adapter each.
+_SHARES_INPUTS = re.compile(r"\.layers\.\d+\..*\.(k|v|up)_proj\.weight$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +58,15 @@ class Parameter:
         return math.ceil(self.count / tensor_parallel) if is_split else self.count
 
     def lora(self, rank: int, tensor_parallel: int) -> int:
-        """Count the numbers that LoRA of a rank adds to this tensor on one GPU; 0 where it is no target."""
+        """Count the numbers that LoRA of a rank adds to this tensor on one GPU; 0 where it is no target.
+
+        Where tensors are fused into one layer, that layer's one A matrix is counted with the first of them.
+        """
         if not self.is_lora_target:
             return 0
         wide, narrow = self.shape
+        if self.part == "llm" and _SHARES_INPUTS.search(self.name):
+            narrow = 0
         outputs = wide // tensor_parallel if _BY_COLUMN.search(self.name) else wide
         inputs = narrow // tensor_parallel if _BY_ROW.search(self.name) else narrow
         return rank * (inputs + outputs)
