@@ -112,7 +112,8 @@ class Memory:
 def layer_token_bytes(model: ModelSize, setup: Setup) -> float:
     """Bytes that one decoder layer keeps of one token: A = 16 h + (10 q + 10 kv + 8 f) / t.
 
-    Under LoRA also the product of its four A matrices (fused qkv, output, fused up and gate, down); with eager attention a row of scores, as bf16 and float32.
+    Under LoRA also the products of its four A matrices (fused qkv, output, fused up and gate, down); with
+    eager attention a row of scores, as bf16 and float32.
     """
     t = setup.tensor_parallel
     norms = 16 * model.hidden / (t if setup.sequence_parallel else 1)
