@@ -18,7 +18,7 @@ import numpy as np
 from paddle_ground.boxes import FloatArray
 from paddle_ground.errors import EvaluationError
 from paddle_ground.evaluate.pairing import TruthEntries, pair_up
-from paddle_ground.evaluate.resampling import NAMES, MatchTable
+from paddle_ground.evaluate.resampling import NAMES, MatchTable, check_drawing
 from paddle_ground.files import write_text
 from paddle_ground.records import Prediction, Truth, read_predictions, read_truth
 
@@ -114,7 +114,7 @@ def compare(
         EvaluationError: The truth has no image, `resamples` or `confidence` is out of range, or see
             `evaluate_detection`.
     """
-    draw_images(len(truth.images), 1, seed, confidence)  # refuses what can't be, before the work
+    check_drawing(len(truth.images), resamples, confidence)  # before the work
     tables = match_table(a, truth, iou_threshold), match_table(b, truth, iou_threshold)
     return compare_tables(*tables, truth, resamples, seed, confidence)
 
@@ -129,9 +129,9 @@ def compare_tables(
 ) -> Comparison:
     """Do what `compare` does, from what was matched already."""
     n = len(truth.images)
-    weights = draw_images(n, resamples, seed, confidence)
+    check_drawing(n, resamples, confidence)
     tables = (a, b)
-    drawn = b.measure(weights) - a.measure(weights)
+    drawn = b.measure_drawings(resamples, seed) - a.measure_drawings(resamples, seed)
     tail = 50 * (1 - confidence)
     low, high = np.percentile(drawn, [tail, 100 - tail], axis=0)
     whole_a, whole_b = (table.measure(np.ones((1, n)))[0] for table in tables)
@@ -191,26 +191,6 @@ def render_comparison(comparison: Comparison, most: int = 5) -> str:
             f"  {one.image}  {measure} {100 * one.a:.1f} -> {100 * one.b:.1f}" for one in changes[:most]
         ]
     return "\n".join(lines)
-
-
-def draw_images(images: int, resamples: int, seed: int, confidence: float) -> FloatArray:
-    """Draw as many images as there are, with replacement, again and again.
-
-    Returns:
-        Shape (resamples, images): how often each image was drawn.
-
-    Raises:
-        EvaluationError: See `compare`.
-    """
-    if not images:
-        raise EvaluationError("the truth has no image; give the truth.json that was predicted")
-    if resamples < 1 or not 0 < confidence < 1:
-        raise EvaluationError(
-            f"{resamples} resamples at confidence {confidence}; expected at least 1, and between 0 and 1"
-        )
-    draws = np.random.default_rng(seed)
-    counts = [np.bincount(draws.integers(0, images, images), minlength=images) for _ in range(resamples)]
-    return np.stack(counts).astype(np.float64)
 
 
 def match_table(found: Sequence[Prediction], truth: Truth, iou_threshold: float) -> MatchTable:

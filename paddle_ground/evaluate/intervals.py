@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from paddle_ground.evaluate.compare import RESAMPLES, draw_images, match_table
-from paddle_ground.evaluate.resampling import NAMES, MatchTable
+from paddle_ground.evaluate.compare import RESAMPLES, match_table
+from paddle_ground.evaluate.resampling import NAMES, MatchTable, check_drawing
 from paddle_ground.records import Prediction, Truth
 
 
@@ -42,7 +42,7 @@ def metric_intervals(
     confidence: float = 0.95,
 ) -> tuple[Interval, ...]:
     """Measure one model, with intervals; the arguments and errors are those of `compare`."""
-    draw_images(len(truth.images), 1, seed, confidence)  # refuses what can't be, before the work
+    check_drawing(len(truth.images), resamples, confidence)  # before the work
     return table_intervals(match_table(found, truth, iou_threshold), resamples, seed, confidence)
 
 
@@ -50,8 +50,8 @@ def table_intervals(
     table: MatchTable, resamples: int = RESAMPLES, seed: int = 0, confidence: float = 0.95
 ) -> tuple[Interval, ...]:
     """Do what `metric_intervals` does, from what was matched already."""
-    weights = draw_images(len(table.rows), resamples, seed, confidence)
+    check_drawing(len(table.rows), resamples, confidence)
     tail = 50 * (1 - confidence)
-    low, high = np.percentile(table.measure(weights), [tail, 100 - tail], axis=0)
-    whole = table.measure(np.ones((1, weights.shape[1])))[0]
+    low, high = np.percentile(table.measure_drawings(resamples, seed), [tail, 100 - tail], axis=0)
+    whole = table.measure(np.ones((1, len(table.rows))))[0]
     return tuple(Interval(name, *(float(v[k]) for v in (whole, low, high))) for k, name in enumerate(NAMES))

@@ -9,12 +9,13 @@ image with the lower id comes first.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 
 from paddle_ground.boxes import FloatArray
+from paddle_ground.errors import EvaluationError
+from paddle_ground.evaluate.drawn_precision import DrawnClass
 from paddle_ground.evaluate.matching import Matches
 from paddle_ground.evaluate.pairing import ImageCase
 from paddle_ground.evaluate.rates import IOU_THRESHOLDS
@@ -25,29 +26,9 @@ NAMES = ("ap", "ap50", "precision", "recall", "f1", "f1_miou", "mean_iou", "pars
 """What is measured, in this order."""
 
 _MOST_BOXES = 100  # COCO's maxDets
-_RECALL_STEPS = np.linspace(0.0, 1.0, 101)
-_CHUNK_NUMBERS = 4_000_000  # numbers held at once: 32 MB an array
-
 
 # Category id -> what was matched at the threshold asked for, then at each of COCO's.
 _Matched: TypeAlias = "dict[int | None, tuple[Matches, ...]]"
-
-
-@dataclass(frozen=True, slots=True)
-class _Class:
-    """All boxes of one class that count, surest first.
-
-    Attributes:
-        images: (N,) row of each box's image.
-        hits: (T, N) whether it found a true box, at each of COCO's thresholds.
-        wrong: (T, N) whether it found none; neither inside a crowd.
-        to_find: (I,) true boxes an image.
-    """
-
-    images: np.ndarray[tuple[int, ...], np.dtype[np.int64]]
-    hits: FloatArray
-    wrong: FloatArray
-    to_find: FloatArray
 
 
 class MatchTable:
@@ -77,6 +58,18 @@ class MatchTable:
         self._answers = read_answers
         found = {box.category_id for box in truth.annotations if not box.is_crowd}
         self._classes = [_class(category_id, cases, matched) for category_id in sorted(found)]
+        self._drawn: dict[tuple[int, int], FloatArray] = {}
+
+    def measure_drawings(self, resamples: int, seed: int) -> FloatArray:
+        """Score random drawings of as many images as there are; asked again, it gives the same array.
+
+        Returns:
+            Shape (resamples, len(NAMES)), 0..1; not to be written into.
+        """
+        key = (resamples, seed)
+        if key not in self._drawn:
+            self._drawn[key] = self.measure(draw_images(len(self.rows), *key))
+        return self._drawn[key]
 
     def measure(self, weights: FloatArray) -> FloatArray:
         """Score drawings.
@@ -104,37 +97,43 @@ class MatchTable:
         """Give AP at each threshold, (R, T), as a mean over the classes with a true box in the drawing."""
         sums = np.zeros((len(weights), len(IOU_THRESHOLDS)))
         classes = np.zeros(len(weights))
+        by_image = np.ascontiguousarray(weights.T)
         for one in self._classes:
-            to_find = weights @ one.to_find
+            ap, to_find = one.average_precision(by_image)
+            sums += ap
             classes += to_find > 0
-            step = max(1, _CHUNK_NUMBERS // max(1, len(one.images)))
-            for start in range(0, len(weights), step):
-                part = slice(start, start + step)
-                drawn = weights[part][:, one.images]
-                for at in range(len(IOU_THRESHOLDS)):
-                    sums[part, at] += _step_precision(
-                        drawn * one.hits[at], drawn * one.wrong[at], to_find[part]
-                    )
         means: FloatArray = sums / np.maximum(classes, 1)[:, None]
         return means
 
 
-def _step_precision(hits: FloatArray, wrong: FloatArray, to_find: FloatArray) -> FloatArray:
-    """Average the highest precision at each recall step or beyond it; hits and wrong (R, N), to_find (R,)."""
-    if not hits.shape[1]:
-        return np.zeros(len(hits))
-    found, said = np.cumsum(hits, axis=1), np.cumsum(hits + wrong, axis=1)
-    precision = found / np.maximum(said, 1)
-    envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    recall = np.where(to_find[:, None] > 0, found / np.maximum(to_find, 1)[:, None], -1.0)
-    # Each box takes the recall steps that are reached with it and were not before.
-    reached = np.searchsorted(_RECALL_STEPS, recall, side="right")
-    steps = np.diff(reached, axis=1, prepend=0)
-    averaged: FloatArray = (steps * envelope).sum(axis=1) / len(_RECALL_STEPS)
-    return averaged
+def draw_images(images: int, resamples: int, seed: int) -> FloatArray:
+    """Draw as many images as there are, with replacement, again and again.
+
+    Returns:
+        Shape (resamples, images): how often each image was drawn.
+    """
+    draws = np.random.default_rng(seed)
+    counts = np.empty((resamples, images))
+    for row in counts:
+        row[:] = np.bincount(draws.integers(0, images, images), minlength=images)
+    return counts
 
 
-def _class(category_id: int, cases: Sequence[ImageCase], matched: Sequence[_Matched]) -> _Class:
+def check_drawing(images: int, resamples: int, confidence: float) -> None:
+    """Refuse what can't be drawn.
+
+    Raises:
+        EvaluationError: See `compare`.
+    """
+    if not images:
+        raise EvaluationError("the truth has no image; give the truth.json that was predicted")
+    if resamples < 1 or not 0 < confidence < 1:
+        raise EvaluationError(
+            f"{resamples} resamples at confidence {confidence}; expected at least 1, and between 0 and 1"
+        )
+
+
+def _class(category_id: int, cases: Sequence[ImageCase], matched: Sequence[_Matched]) -> DrawnClass:
     images: list[int] = []
     scores: list[float] = []
     fates: list[FloatArray] = []
@@ -149,7 +148,7 @@ def _class(category_id: int, cases: Sequence[ImageCase], matched: Sequence[_Matc
     order = np.argsort(-np.asarray(scores, dtype=np.float64), kind="stable")
     fate = np.concatenate(fates, axis=2)[:, :, order] if fates else np.zeros((2, len(IOU_THRESHOLDS), 0))
     to_find = [sum(box.category_id == category_id and not box.is_crowd for box in c.truth) for c in cases]
-    return _Class(
+    return DrawnClass(
         np.asarray(images, dtype=np.int64)[order], fate[0], fate[1], np.asarray(to_find, dtype=np.float64)
     )
 
