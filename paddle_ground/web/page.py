@@ -15,6 +15,7 @@ from paddle_ground.errors import MissingExtraError
 from paddle_ground.prompts import Language
 from paddle_ground.serve.options import Limits
 from paddle_ground.serve.service import Service
+from paddle_ground.web.reports import add_reports
 from paddle_ground.web.words import LANGUAGES, Wording
 
 # The browser may load and call nothing but this server, whatever Gradio's pages ask for.
@@ -40,6 +41,12 @@ footer { display: none !important; }
 .charts figure { margin: 0; } .chart { display: block; width: 100%; height: auto; }
 .chart text { fill: var(--body-text-color-subdued); font-size: 11px; }
 .chart .bar, .chart .dot { fill: var(--color-accent); } .chart .dot { fill-opacity: 0.6; }
+.work { display: grid; gap: 8px; } .work progress { width: 100%; accent-color: var(--color-accent); }
+.work code { font-size: 12px; overflow-wrap: anywhere; white-space: pre-wrap; }
+.work[data-state="failed"] strong { color: var(--error-text-color); }
+.report-link { display: inline-block; padding: 8px 16px; border-radius: var(--button-large-radius);
+  background: var(--button-primary-background-fill); color: var(--button-primary-text-color) !important;
+  font-weight: 600; text-decoration: none !important; }
 """
 
 
@@ -52,12 +59,14 @@ class Place:
         data: Folder whose samples files may be opened; none for no data tab.
         limits: What may be sent.
         runs: Folder of models, where work may be started that reads and writes in it; none for no such tabs.
+        model: That the service answers with; it may be evaluated wherever it lies.
     """
 
     uploads: Path
     data: Path | None = None
     limits: Limits = field(default_factory=Limits)
     runs: Path | None = None
+    model: Path | None = None
 
 
 def create_page(app: Any, service: Service | None, place: Place) -> Any:
@@ -85,6 +94,8 @@ def create_page(app: Any, service: Service | None, place: Place) -> Any:
     plain, fixed = ([gr.themes.Font(name)] for name in ("system-ui", "ui-monospace"))
     theme = gr.themes.Soft(font=plain, font_mono=fixed)
     blocks = _blocks(service, place)
+    if place.runs is not None:
+        add_reports(app, place.runs)
     app = gr.mount_gradio_app(
         app, blocks, path="/", footer_links=[], run_history=False, allowed_paths=[], show_error=True,
         max_file_size=place.limits.image_bytes, ssr_mode=False, enable_monitoring=False, pwa=False,
@@ -110,7 +121,10 @@ def _blocks(service: Service | None, place: Place) -> Any:
                 elem_id="language",
                 min_width=220,
             )
-        _tabs(wording, language, service, place)
+        with gr.Tabs():
+            _tabs(wording, language, service, place)
+            if place.runs is not None:
+                _work_tabs(wording, language, blocks.load, place, place.runs)
 
         def say(chosen: Language) -> list[Any]:
             return wording.updates(gr.update, chosen)
@@ -136,17 +150,29 @@ def _tabs(wording: Wording, language: Any, service: Service | None, place: Place
     from paddle_ground.web.ground import ground_tab
     from paddle_ground.web.uploads import upload_door
 
-    with gr.Tabs():
-        if service is not None:
-            door, seconds = upload_door(place.uploads, place.limits), place.limits.seconds
-            with wording.make(gr.Tab, {"label": "ground"}, id="ground"):
-                examples = write_examples(place.uploads / "examples")
-                ground_tab(wording, language, service, door, seconds, examples)
-            with wording.make(gr.Tab, {"label": "chat"}, id="chat"):
-                chat_tab(wording, language, service, door, seconds)
-        if place.data is not None:
-            with wording.make(gr.Tab, {"label": "data"}, id="data") as tab:
-                data_tab(wording, language, tab, place.data, place.limits.pixels)
+    if service is not None:
+        door, seconds = upload_door(place.uploads, place.limits), place.limits.seconds
+        with wording.make(gr.Tab, {"label": "ground"}, id="ground"):
+            examples = write_examples(place.uploads / "examples")
+            ground_tab(wording, language, service, door, seconds, examples)
+        with wording.make(gr.Tab, {"label": "chat"}, id="chat"):
+            chat_tab(wording, language, service, door, seconds)
+    if place.data is not None:
+        with wording.make(gr.Tab, {"label": "data"}, id="data") as tab:
+            data_tab(wording, language, tab, place.data, place.limits.pixels)
+
+
+def _work_tabs(wording: Wording, language: Any, load: Any, place: Place, runs: Path) -> None:
+    import gradio as gr
+
+    from paddle_ground.web.evaluate import Evaluator, evaluate_tab
+    from paddle_ground.web.export import Exporter, export_tab
+
+    if place.data is not None:
+        with wording.make(gr.Tab, {"label": "evaluate"}, id="evaluate") as tab:
+            evaluate_tab(wording, language, [tab.select, load], Evaluator(runs, place.data, place.model))
+    with wording.make(gr.Tab, {"label": "export"}, id="export") as tab:
+        export_tab(wording, language, [tab.select, load], Exporter(runs))
 
 
 def _with_policy(app: Any) -> Any:

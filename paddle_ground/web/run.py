@@ -87,7 +87,7 @@ def show(
     with ExitStack() as stack:
         uploads = stack.enter_context(tempfile.TemporaryDirectory(prefix="paddle_ground_web_"))
         data, runs = (one and one.resolve() for one in (folders.data, folders.runs))
-        place = Place(Path(uploads).resolve(), data, limits, runs)
+        place = Place(Path(uploads).resolve(), data, limits, runs, model_dir and model_dir.resolve())
         listener = stack.enter_context(listen(address))
         service: Service | None = None
         app: Any = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)

@@ -164,10 +164,23 @@ def open_samples(root: Path, name: str, pixels: int) -> Opened:
     Raises:
         DataError: The path leads out of the folder, or there is no such file.
     """
+    return Opened(root, check(find_samples(root, name), CheckOptions()), pixels)
+
+
+def find_samples(root: Path, name: str) -> Path:
+    """Find a samples file.
+
+    Args:
+        root: Folder that nothing leaves, its links resolved.
+        name: The file's path from the folder on.
+
+    Raises:
+        DataError: The path leads out of the folder, or there is no such file.
+    """
     path = find_inside(root, name, [root], "samples file")
     if path.suffix != ".jsonl":
         raise DataError(f"{name}: not a samples file; choose one that ends in .jsonl")
-    return Opened(root, check(path, CheckOptions()), pixels)
+    return path
 
 
 def _holds_messages(path: Path) -> bool:

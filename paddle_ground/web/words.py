@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from paddle_ground.prompts import Language
+from paddle_ground.web.work_words import WORK_TEXTS
 
 LANGUAGES: tuple[tuple[str, Language], ...] = (("English", "en"), ("中文", "zh"))
 
@@ -53,7 +54,7 @@ _TEXTS = {
     "pictures": ("Samples", "样本"),
     "page": ("Page", "页"),
     "no_file": ("Choose a samples file first.", "请先选择样本文件。"),
-}
+} | WORK_TEXTS
 
 
 def text(key: str, language: Language = "en") -> str:

@@ -1,0 +1,73 @@
+"""What the tabs say that start work: Evaluate and Export.
+
+Gives texts by key, English and Chinese. Knows nothing else.
+"""
+
+from __future__ import annotations
+
+WORK_TEXTS = {
+    "evaluate": ("Evaluate", "评估"),
+    "evaluate_model": ("Model", "模型"),
+    "limit": ("Only the first so many samples", "只用前多少个样本"),
+    "limit_hint": ("Empty: all of them.", "留空则用全部。"),
+    "anew": ("Forget earlier answers", "丢弃已有的回答"),
+    "anew_hint": (
+        "Else an evaluation that was stopped goes on where it ended.",
+        "否则，停下的评估会从中断处继续。",
+    ),
+    "begin": ("Start", "开始"),
+    "metrics": ("Metrics", "指标"),
+    "metric_headers": ("metric,value", "指标,数值"),
+    "earlier": ("Evaluations", "评估记录"),
+    "open_report": ("Open the report", "打开报告"),
+    "no_report": (
+        "No report: these samples have no exact boxes beside them.",
+        "没有报告：这些样本旁没有精确框。",
+    ),
+    "no_model": ("Choose a model first.", "请先选择模型。"),
+    "bad_limit": ("A whole number of samples from 1 on, or nothing.", "请填写不小于 1 的整数，或留空。"),
+    "step_predict": ("Answering: {answered} of {total}", "正在回答：{answered} / {total}"),
+    "step_eval": ("Scoring the answers", "正在评分"),
+    "step_report": ("Writing the report", "正在生成报告"),
+    "step_export": ("Writing the folder", "正在写出文件夹"),
+    "work_new": ("Nothing was started yet.", "尚未开始。"),
+    "work_done": ("Done.", "完成。"),
+    "work_stopped": ("Stopped.", "已停止。"),
+    "work_failed": ("It ended with an error:", "出错并结束："),
+    "metric_ap": ("AP", "AP"),
+    "metric_ap50": ("AP50", "AP50"),
+    "metric_ap75": ("AP75", "AP75"),
+    "metric_f1_50": ("F1 at IoU 0.5", "F1（IoU 0.5）"),
+    "metric_precision_50": ("Precision at IoU 0.5", "精确率（IoU 0.5）"),
+    "metric_recall_50": ("Recall at IoU 0.5", "召回率（IoU 0.5）"),
+    "metric_mean_iou": ("Mean IoU of what was found", "命中框的平均 IoU"),
+    "metric_referring_acc_50": ("Phrases found, IoU 0.5", "短语命中率（IoU 0.5）"),
+    "metric_parse_rate": ("Answers that could be read", "可解析的回答"),
+    "metric_bleu_4": ("BLEU-4", "BLEU-4"),
+    "metric_rouge_1": ("ROUGE-1", "ROUGE-1"),
+    "metric_rouge_2": ("ROUGE-2", "ROUGE-2"),
+    "metric_rouge_l": ("ROUGE-L", "ROUGE-L"),
+    "metric_images": ("Images or questions", "图片（或问题）数"),
+    "metric_truth_boxes": ("True boxes", "真实框"),
+    "metric_predicted_boxes": ("Predicted boxes", "预测框"),
+    "metric_answers": ("Answers", "回答数"),
+    "export": ("Export", "导出"),
+    "export_source": ("Run or model", "训练运行或模型"),
+    "export_hint": (
+        "A LoRA adapter is merged into the base that it names.",
+        "LoRA 适配器会合并进它所指的基础模型。",
+    ),
+    "export_out": ("New folder", "新文件夹"),
+    "export_out_hint": ("A path below the folder of runs.", "位于运行目录之下的路径。"),
+    "shard_size": ("Largest weight file", "单个权重文件的上限"),
+    "dtype": ("Weights as", "权重类型"),
+    "card_metrics": ("Metrics for the model card", "写入模型卡的指标"),
+    "files": ("Files", "文件"),
+    "file_headers": ("file,MB", "文件,MB"),
+    "serve_lines": ("To serve it", "部署命令"),
+    "serve_note": (
+        "Not run by us: they need a GPU.",
+        "我们没有运行过这些命令：它们需要 GPU。",
+    ),
+    "card": ("Model card", "模型卡"),
+}
