@@ -17,7 +17,7 @@ import numpy as np
 
 from paddle_ground.boxes import FloatArray
 from paddle_ground.errors import EvaluationError
-from paddle_ground.evaluate.pairing import TruthEntries, pair_up
+from paddle_ground.evaluate.pairing import ImageCase, TruthEntries, pair_up
 from paddle_ground.evaluate.resampling import NAMES, MatchTable, check_drawing
 from paddle_ground.files import write_text
 from paddle_ground.records import Prediction, Truth, read_predictions, read_truth
@@ -193,9 +193,14 @@ def render_comparison(comparison: Comparison, most: int = 5) -> str:
     return "\n".join(lines)
 
 
-def match_table(found: Sequence[Prediction], truth: Truth, iou_threshold: float) -> MatchTable:
-    """Match one model's boxes, for any drawing of images to be scored."""
-    cases = pair_up(found, truth)
+def match_table(
+    found: Sequence[Prediction],
+    truth: Truth,
+    iou_threshold: float,
+    cases: Sequence[ImageCase] | None = None,
+) -> MatchTable:
+    """Match one model's boxes, for any drawing of images to be scored; `cases` as in `evaluate_detection`."""
+    cases = pair_up(found, truth) if cases is None else cases
     rows = {case.image_id: row for row, case in enumerate(cases)}
     entries = TruthEntries(truth.images)
     answers = np.zeros((len(cases), 2))

@@ -132,7 +132,10 @@ class DetectionMetrics:
 
 
 def evaluate_detection(
-    predictions: Sequence[Prediction], truth: Truth, iou_threshold: float = 0.5
+    predictions: Sequence[Prediction],
+    truth: Truth,
+    iou_threshold: float = 0.5,
+    cases: Sequence[ImageCase] | None = None,
 ) -> DetectionMetrics:
     """Score predictions against exact pixel boxes.
 
@@ -144,13 +147,14 @@ def evaluate_detection(
         predictions: At most one an image and prompt; several prompts of one image are pooled.
         truth: Every image that was to be answered.
         iou_threshold: For precision, recall, F1 and mean IoU; AP has its own thresholds.
+        cases: What `pair_up` gives for these two, where it is there already.
 
     Raises:
         EvaluationError: A prediction's image is not in the truth, has another size there, or was
             predicted twice for one prompt.
         MissingExtraError: faster-coco-eval is not installed.
     """
-    cases = pair_up(predictions, truth)
+    cases = pair_up(predictions, truth) if cases is None else cases
     tally = count(cases, iou_threshold)
     ap, constant = _average_precisions(cases, truth)
     curves = case_curves(cases, truth, iou_threshold)

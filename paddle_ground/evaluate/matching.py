@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -84,29 +85,42 @@ def match_at_thresholds(
     crowd: BoolArray = np.asarray(truth_is_crowd, dtype=np.bool_).reshape(-1)
     ious = iou_matrix(predicted, truth)
     ious[:, crowd] = -1.0  # never taken
-    in_crowds = coverage_matrix(predicted, truth[crowd]).max(axis=1, initial=0.0)
+    in_crowds = coverage_matrix(predicted, truth[crowd]).max(axis=1, initial=0.0).tolist()
     order = np.argsort(-np.asarray(scores, dtype=np.float64).reshape(-1), kind="stable").tolist()
     free = np.flatnonzero(~crowd).tolist()
-    return tuple(
-        _match(order, ious, in_crowds, free, min(threshold, 1 - 1e-10)) for threshold in iou_thresholds
-    )
+    thresholds = [min(threshold, 1 - 1e-10) for threshold in iou_thresholds]
+    near = _near(ious, min(thresholds, default=1.0))
+    return tuple(_match(order, near, in_crowds, free, threshold) for threshold in thresholds)
+
+
+_Near: TypeAlias = "dict[int, list[tuple[float, int]]]"
+
+
+def _near(ious: FloatArray, threshold: float) -> _Near:
+    """List what each predicted row overlaps so much: few, and with them the rest is quick without arrays.
+
+    Returns:
+        Row -> (IoU, column), the largest first; of equal overlaps the last column, as in COCO's loop.
+    """
+    near: _Near = {}
+    rows, columns = np.nonzero(ious >= threshold)
+    for row, column, iou in zip(rows.tolist(), columns.tolist(), ious[rows, columns].tolist(), strict=True):
+        near.setdefault(row, []).append((iou, column))
+    for some in near.values():
+        some.sort(reverse=True)
+    return near
 
 
 def _match(
-    order: Sequence[int], ious: FloatArray, in_crowds: FloatArray, free: Sequence[int], threshold: float
+    order: Sequence[int], near: _Near, in_crowds: Sequence[float], free: Sequence[int], threshold: float
 ) -> Matches:
-    # Few boxes overlap so much: with them alone, the rest is quick without arrays.
-    near: dict[int, list[tuple[float, int]]] = {}
-    for row, column in np.argwhere(ious >= threshold).tolist():
-        near.setdefault(row, []).append((float(ious[row, column]), column))
     left = set(free)
     pairs: list[MatchedPair] = []
     unmatched: list[int] = []
     ignored: list[int] = []
     for row in order:
-        # Of equal overlaps the last one wins, as in COCO's loop.
-        best = max((one for one in near.get(row, ()) if one[1] in left), default=None)
-        if best is not None:
+        best = next((one for one in near.get(row, ()) if one[1] in left), None)
+        if best is not None and best[0] >= threshold:
             pairs.append(MatchedPair(row, best[1], best[0]))
             left.remove(best[1])
         else:

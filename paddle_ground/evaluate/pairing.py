@@ -7,9 +7,10 @@ about it where it has several. Knows no metric.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from paddle_ground.errors import EvaluationError
+from paddle_ground.evaluate.matching import Matches
 from paddle_ground.records import Category, Prediction, Region, Truth, TruthBox, TruthImage
 
 
@@ -22,12 +23,15 @@ class ImageCase:
         truth: Its true boxes, by id, crowds included.
         regions: What was predicted, each with the category id of its name, or None for an unknown name.
         is_answered: Whether any prediction is about this image, be it an empty or failed one.
+        matched: What is known of it already: (category id, IoU threshold) -> what its boxes found. Filled by
+            `match_case_at`, so that measures share one matching.
     """
 
     image_id: int
     truth: tuple[TruthBox, ...]
     regions: tuple[tuple[int | None, Region], ...]
     is_answered: bool
+    matched: dict[tuple[int | None, float], Matches] = field(default_factory=dict, compare=False, repr=False)
 
     def category_ids(self) -> list[int | None]:
         """Name the categories that occur here, unknown (None) last."""

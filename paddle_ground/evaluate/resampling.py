@@ -56,8 +56,7 @@ class MatchTable:
             np.stack([_count(one, at)[:3] for one in matched]) for at in range(1, len(thresholds))
         ]
         self._answers = read_answers
-        found = {box.category_id for box in truth.annotations if not box.is_crowd}
-        self._classes = [_class(category_id, cases, matched) for category_id in sorted(found)]
+        self._classes = _classes(cases, matched, truth)
         self._drawn: dict[tuple[int, int], FloatArray] = {}
 
     def measure_drawings(self, resamples: int, seed: int) -> FloatArray:
@@ -133,24 +132,41 @@ def check_drawing(images: int, resamples: int, confidence: float) -> None:
         )
 
 
-def _class(category_id: int, cases: Sequence[ImageCase], matched: Sequence[_Matched]) -> DrawnClass:
-    images: list[int] = []
-    scores: list[float] = []
-    fates: list[FloatArray] = []
+def _classes(cases: Sequence[ImageCase], matched: Sequence[_Matched], truth: Truth) -> list[DrawnClass]:
+    """Gather the boxes of each class that has a true one."""
+    rows = {case.image_id: row for row, case in enumerate(cases)}
+    to_find: dict[int, FloatArray] = {}
+    for box in truth.annotations:
+        if not box.is_crowd:
+            to_find.setdefault(box.category_id, np.zeros(len(cases)))[rows[box.image_id]] += 1
+    gathered: dict[int, list[_Boxes]] = {category_id: [] for category_id in sorted(to_find)}
     for row, case in enumerate(cases):
-        mine = [score_of(region.score) for known, region in case.regions if known == category_id]
-        if not mine:
-            continue
-        surest = np.argsort(-np.asarray(mine), kind="stable")[:_MOST_BOXES]
-        images += [row] * len(surest)
-        scores += [mine[box] for box in surest]
-        fates.append(_fates(matched[row][category_id][1:], len(mine))[:, :, surest])
-    order = np.argsort(-np.asarray(scores, dtype=np.float64), kind="stable")
-    fate = np.concatenate(fates, axis=2)[:, :, order] if fates else np.zeros((2, len(IOU_THRESHOLDS), 0))
-    to_find = [sum(box.category_id == category_id and not box.is_crowd for box in c.truth) for c in cases]
-    return DrawnClass(
-        np.asarray(images, dtype=np.int64)[order], fate[0], fate[1], np.asarray(to_find, dtype=np.float64)
-    )
+        scores: dict[int | None, list[float]] = {}
+        for known, region in case.regions:
+            scores.setdefault(known, []).append(score_of(region.score))
+        for known, mine in scores.items():
+            if known in gathered:
+                gathered[known].append(_boxes(row, mine, matched[row][known][1:]))
+    return [_class(boxes, to_find[category_id]) for category_id, boxes in gathered.items()]
+
+
+# Row of the image, scores and fates, (2, T, boxes), of the surest boxes of one class in one image.
+_Boxes: TypeAlias = "tuple[int, FloatArray, FloatArray]"
+
+
+def _boxes(row: int, scores: Sequence[float], by_threshold: Sequence[Matches]) -> _Boxes:
+    surest = np.argsort(-np.asarray(scores), kind="stable")[:_MOST_BOXES]
+    return row, np.asarray(scores)[surest], _fates(by_threshold, len(scores))[:, :, surest]
+
+
+def _class(boxes: Sequence[_Boxes], to_find: FloatArray) -> DrawnClass:
+    if not boxes:
+        none = np.zeros((len(IOU_THRESHOLDS), 0))
+        return DrawnClass(np.zeros(0, dtype=np.int64), none, none, to_find)
+    images = np.repeat([row for row, _, _ in boxes], [len(scores) for _, scores, _ in boxes])
+    order = np.argsort(-np.concatenate([scores for _, scores, _ in boxes]), kind="stable")
+    hits, wrong = np.concatenate([fates for _, _, fates in boxes], axis=2)[:, :, order]
+    return DrawnClass(images[order], hits, wrong, to_find)
 
 
 def _fates(by_threshold: Sequence[Matches], boxes: int) -> FloatArray:

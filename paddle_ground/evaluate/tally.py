@@ -75,7 +75,18 @@ def match_case(category_id: int | None, case: ImageCase, iou_threshold: float) -
 def match_case_at(
     category_id: int | None, case: ImageCase, iou_thresholds: Sequence[float]
 ) -> tuple[Matches, ...]:
-    """Do what `match_case` does at several thresholds."""
+    """Do what `match_case` does at several thresholds; what was asked before is not matched again."""
+    known = case.matched
+    missing = [one for one in dict.fromkeys(iou_thresholds) if (category_id, one) not in known]
+    if missing:
+        found = _match_case(category_id, case, missing)
+        known.update(zip([(category_id, one) for one in missing], found, strict=True))
+    return tuple(known[category_id, one] for one in iou_thresholds)
+
+
+def _match_case(
+    category_id: int | None, case: ImageCase, iou_thresholds: Sequence[float]
+) -> tuple[Matches, ...]:
     regions = [region for known_id, region in case.regions if known_id == category_id]
     truth = [box for box in case.truth if box.category_id == category_id]
     return match_at_thresholds(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from paddle_ground.evaluate.mistakes import HIT, IGNORED, MISTAKES, CaseMistakes, find_mistakes
-from paddle_ground.evaluate.pairing import ImageCase, TruthEntries, pair_up
+from paddle_ground.evaluate.pairing import ImageCase, TruthEntries
 from paddle_ground.records import Prediction, Truth, TruthImage
 
 KINDS = (HIT, IGNORED, *MISTAKES)
@@ -34,14 +34,19 @@ class Entry:
         return bool(self.answers) and all(one.status in ("ok", "repaired") for one in self.answers)
 
 
-def entries_of(predictions: Sequence[Prediction], truth: Truth, iou_threshold: float) -> list[Entry]:
+def entries_of(
+    predictions: Sequence[Prediction], truth: Truth, cases: Sequence[ImageCase], iou_threshold: float
+) -> list[Entry]:
     """Bring predictions, truth and mistakes together.
+
+    Args:
+        predictions: Of one model.
+        truth: Of the same images.
+        cases: What `pair_up` gives for the two.
+        iou_threshold: From which overlap on a box counts as found.
 
     Returns:
         One entry a `TruthImage`, by its id.
-
-    Raises:
-        EvaluationError: See `evaluate_detection`.
     """
     find = TruthEntries(truth.images).find
     answers: dict[int, list[Prediction]] = {}
@@ -51,7 +56,7 @@ def entries_of(predictions: Sequence[Prediction], truth: Truth, iou_threshold: f
             answers.setdefault(image.id, []).append(prediction)
     return [
         Entry(case, find_mistakes(case, iou_threshold), tuple(answers.get(case.image_id, ())))
-        for case in pair_up(predictions, truth)
+        for case in cases
     ]
 
 

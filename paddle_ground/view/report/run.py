@@ -17,7 +17,7 @@ from paddle_ground.evaluate.compare import RESAMPLES, compare_tables, match_tabl
 from paddle_ground.evaluate.detection import evaluate_detection
 from paddle_ground.evaluate.intervals import table_intervals
 from paddle_ground.evaluate.mistakes import BACKGROUND_IOU, count_mistakes
-from paddle_ground.evaluate.pairing import truth_about
+from paddle_ground.evaluate.pairing import pair_up, truth_about
 from paddle_ground.files import atomic_writer
 from paddle_ground.records import Prediction, Truth, read_predictions, read_truth, resolve_image
 from paddle_ground.view.colors import label_color
@@ -132,11 +132,14 @@ class _Model:
         if not self.predictions:
             raise EvaluationError(f"{os.fspath(path)}: no predictions in it; run `paddle-ground predict`")
         try:
-            metrics = evaluate_detection(self.predictions, truth, iou_threshold)
+            cases = pair_up(self.predictions, truth)
         except EvaluationError as error:
             raise EvaluationError(f"{os.fspath(path)} against {os.fspath(truth_path)}: {error}") from error
-        self.table = match_table(self.predictions, truth, iou_threshold)
-        self.entries: list[Entry] = entries_of(self.predictions, truth, iou_threshold)
+        self.table = match_table(self.predictions, truth, iou_threshold, cases)
+        metrics = evaluate_detection(self.predictions, truth, iou_threshold, cases)
+        self.entries: list[Entry] = entries_of(self.predictions, truth, cases, iou_threshold)
+        for case in cases:
+            case.matched.clear()  # done with; of thousands of images it is a hundred megabytes
         # The folder tells models apart, and the file most often does not.
         self.measured = Measured(
             "/".join(Path(path).parts[-2:]),
