@@ -36,7 +36,7 @@ STAGES = {
     "evaluate": ("data", "infer"),
     "view": ("data", "infer", "evaluate"),
     "serve": ("data", "infer", "evaluate", "view"),
-    "web": ("data", "infer", "evaluate", "view", "serve"),
+    "web": ("data", "train", "infer", "evaluate", "view", "serve"),
 }
 # These tie stages together and are imported by nobody.
 DOORS = ("cli", "__main__", "demo", "watch", "doctor")

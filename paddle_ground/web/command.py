@@ -20,6 +20,13 @@ def web_command(
         Path | None,
         typer.Option("--runs", help="Folder of models; the page may start work that reads and writes in it."),
     ] = None,
+    configs: Annotated[
+        Path | None,
+        typer.Option(
+            "--configs",
+            help="With --runs: training YAMLs are opened and saved here.  [default: configs, if it is there]",
+        ),
+    ] = None,
     host: Annotated[
         str, typer.Option("--host", help="0.0.0.0 for everyone who can reach this machine: there is no key.")
     ] = "127.0.0.1",
@@ -54,4 +61,15 @@ def web_command(
     from paddle_ground.web.run import Folders, show
 
     limits = Limits(image_bytes=int(max_image_mb * MEGABYTE), pixels=max_pixels, seconds=timeout)
-    show(model, Folders(data, runs), Address(host, port), limits, batch=batch, dtype=dtype, say=typer.echo)
+    usual = Path("configs")
+    if configs is None and runs is not None and usual.is_dir():
+        configs = usual
+    show(
+        model,
+        Folders(data, runs, configs),
+        Address(host, port),
+        limits,
+        batch=batch,
+        dtype=dtype,
+        say=typer.echo,
+    )

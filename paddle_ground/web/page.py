@@ -16,6 +16,7 @@ from paddle_ground.prompts import Language
 from paddle_ground.serve.options import Limits
 from paddle_ground.serve.service import Service
 from paddle_ground.web.reports import add_reports
+from paddle_ground.web.train_style import STYLE as TRAIN_STYLE
 from paddle_ground.web.words import LANGUAGES, Wording
 
 # The browser may load and call nothing but this server, whatever Gradio's pages ask for.
@@ -35,6 +36,8 @@ POLICY = "; ".join(
 )
 _STYLE = """
 footer { display: none !important; }
+.head { align-items: center; justify-content: space-between; flex-wrap: nowrap !important; }
+.head > * { flex: none !important; width: auto !important; min-width: 0 !important; }
 /* Pictures in a conversation come with one, whatever the component is told; the policy blocks it anyway. */
 [aria-label="Share"], [title="Share"] { display: none !important; }
 .charts { display: grid; gap: 14px; grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); }
@@ -59,6 +62,7 @@ class Place:
         data: Folder whose samples files may be opened; none for no data tab.
         limits: What may be sent.
         runs: Folder of models, where work may be started that reads and writes in it; none for no such tabs.
+        configs: Folder of training YAMLs; with `runs`, there is a tab that trains.
         model: That the service answers with; it may be evaluated wherever it lies.
     """
 
@@ -66,6 +70,7 @@ class Place:
     data: Path | None = None
     limits: Limits = field(default_factory=Limits)
     runs: Path | None = None
+    configs: Path | None = None
     model: Path | None = None
 
 
@@ -99,7 +104,7 @@ def create_page(app: Any, service: Service | None, place: Place) -> Any:
     app = gr.mount_gradio_app(
         app, blocks, path="/", footer_links=[], run_history=False, allowed_paths=[], show_error=True,
         max_file_size=place.limits.image_bytes, ssr_mode=False, enable_monitoring=False, pwa=False,
-        mcp_server=False, theme=theme, css=_STYLE,
+        mcp_server=False, theme=theme, css=_STYLE + TRAIN_STYLE,
     )  # fmt: skip
     # Else Gradio does not ask whether a file that a client names was uploaded (see `uploads.local_only`).
     blocks.has_launched = True
@@ -111,7 +116,7 @@ def _blocks(service: Service | None, place: Place) -> Any:
 
     wording = Wording()
     with gr.Blocks(title="paddle_ground", analytics_enabled=False, delete_cache=(3600, 86400)) as blocks:
-        with gr.Row():
+        with gr.Row(elem_classes="head"):
             gr.Markdown("## paddle_ground")
             language = gr.Radio(
                 list(LANGUAGES),
@@ -148,6 +153,8 @@ def _tabs(wording: Wording, language: Any, service: Service | None, place: Place
     from paddle_ground.web.data import data_tab
     from paddle_ground.web.examples import write_examples
     from paddle_ground.web.ground import ground_tab
+    from paddle_ground.web.train import train_tab
+    from paddle_ground.web.train_folders import TrainPlace
     from paddle_ground.web.uploads import upload_door
 
     if service is not None:
@@ -160,6 +167,9 @@ def _tabs(wording: Wording, language: Any, service: Service | None, place: Place
     if place.data is not None:
         with wording.make(gr.Tab, {"label": "data"}, id="data") as tab:
             data_tab(wording, language, tab, place.data, place.limits.pixels)
+    if place.runs is not None and place.configs is not None:
+        with wording.make(gr.Tab, {"label": "train"}, id="train") as tab:
+            train_tab(wording, language, tab, TrainPlace(place.runs, place.configs, place.data))
 
 
 def _work_tabs(wording: Wording, language: Any, load: Any, place: Place, runs: Path) -> None:

@@ -30,10 +30,12 @@ class Folders:
     Attributes:
         data: Folder whose samples files may be opened; none for none.
         runs: Folder of models, where work may be started that reads and writes in it; none for none.
+        configs: Folder of training YAMLs, for a page that trains; none for none.
     """
 
     data: Path | None = None
     runs: Path | None = None
+    configs: Path | None = None
 
     def check(self) -> None:
         """See that they are there.
@@ -41,7 +43,7 @@ class Folders:
         Raises:
             ConfigError: One of them is not.
         """
-        for option, folder in (("--data", self.data), ("--runs", self.runs)):
+        for option, folder in (("--data", self.data), ("--runs", self.runs), ("--configs", self.configs)):
             if folder is not None and not folder.is_dir():
                 raise ConfigError(f"{option} {folder}: no such folder")
 
@@ -86,8 +88,8 @@ def show(
     del gradio  # only asked for: the model should not be loaded for nothing
     with ExitStack() as stack:
         uploads = stack.enter_context(tempfile.TemporaryDirectory(prefix="paddle_ground_web_"))
-        data, runs = (one and one.resolve() for one in (folders.data, folders.runs))
-        place = Place(Path(uploads).resolve(), data, limits, runs, model_dir and model_dir.resolve())
+        data, runs, configs = (one and one.resolve() for one in (folders.data, folders.runs, folders.configs))
+        place = Place(Path(uploads).resolve(), data, limits, runs, configs, model_dir and model_dir.resolve())
         listener = stack.enter_context(listen(address))
         service: Service | None = None
         app: Any = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)

@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from paddle_ground.prompts import Language
+from paddle_ground.web.train_words import TEXTS as _TRAIN
 from paddle_ground.web.work_words import WORK_TEXTS
 
 LANGUAGES: tuple[tuple[str, Language], ...] = (("English", "en"), ("中文", "zh"))
 
 _TEXTS = {
+    **_TRAIN,
     "language": ("Language", "语言"),
     "ground": ("Ground", "定位"),
     "image": ("Picture", "图片"),
