@@ -1,12 +1,14 @@
 """Fill the reference pages from the code while mkdocs builds, so that they cannot fall behind it.
 
-Takes pages with a line `<!-- commands -->`, `<!-- configs -->` or `<!-- public names -->`; gives them with
-each command's own help, configs/README.md, or an mkdocstrings entry for each public name there.
+Takes pages with a line `<!-- commands -->`, `<!-- configs -->`, `<!-- notebook -->` or
+`<!-- public names -->`; gives them with each command's own help, configs/README.md, the cells of
+docs/notebook.ipynb, or an mkdocstrings entry for each public name there.
 """
 
 from __future__ import annotations
 
 import inspect
+import json
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Replace the markers of a page (an event of mkdocs)."""
-    fillers = {"commands": commands, "configs": configs, "public names": public_names}
+    fillers = {"commands": commands, "configs": configs, "notebook": notebook, "public names": public_names}
     for marker, filler in fillers.items():
         line = f"<!-- {marker} -->"
         if line in markdown:
@@ -46,6 +48,29 @@ def configs() -> str:
     """Give configs/README.md without its title."""
     text = (ROOT / "configs" / "README.md").read_text(encoding="utf-8")
     return text.split("\n", 1)[1]
+
+
+def notebook() -> str:
+    """Write the notebook's cells one after the other, with what they printed and drew, if that is kept."""
+    cells = json.loads((ROOT / "docs" / "notebook.ipynb").read_text(encoding="utf-8"))["cells"]
+    parts = []
+    for cell in cells:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            parts.append(source)
+            continue
+        language = "bash" if source.startswith("%%bash\n") else "python"
+        parts.append(f"```{language}\n{source}\n```")
+        parts += [shown for output in cell["outputs"] if (shown := _output(output))]
+    return "\n\n".join(parts) + "\n"
+
+
+def _output(output: dict[str, Any]) -> str:
+    picture = output.get("data", {}).get("image/png")
+    if picture:
+        return f"![What the cell draws](data:image/png;base64,{''.join(picture.split())})"
+    text = "".join(output.get("text", ())).strip("\n")
+    return f"```text\n{text}\n```" if text else ""
 
 
 def public_names() -> str:
