@@ -11,6 +11,7 @@ import ast
 import difflib
 import functools
 import importlib.util
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ _ARGUMENT_CLASSES = (
     "GeneratingArguments", "FinetuningArguments",
 )  # fmt: skip
 _SOURCES = ("cli/hparams", "cli/train/sft/sft_config.py", "trainer/training_args.py")
+_reading = threading.Lock()
 # Keys of the published 1.0 recipes, with their names in 1.2.
 RENAMED = {"attn_impl": "_attn_implementation", "attn_implementation": "_attn_implementation"}
 
@@ -142,13 +144,19 @@ def _unknown_keys(values: Mapping[str, Any]) -> Iterator[str]:
             yield f"unknown key `{key}`; remove it: PaddleFormers refuses keys that it does not know"
 
 
-@functools.lru_cache(maxsize=1)
 def known_keys() -> frozenset[str]:
     """Give every key that the installed PaddleFormers takes in a training YAML.
 
     Raises:
         ConfigError: PaddleFormers is not installed.
     """
+    # CPython 3.11's `ast` counts its depth for all threads together, and fails where two of them parse.
+    with _reading:
+        return _read_keys()
+
+
+@functools.lru_cache(maxsize=1)
+def _read_keys() -> frozenset[str]:
     spec = importlib.util.find_spec("paddleformers")
     if spec is None or not spec.submodule_search_locations:
         raise ConfigError("PaddleFormers is not installed; run `make setup`, or `pip install paddleformers`")

@@ -15,6 +15,7 @@ from paddle_ground.errors import MissingExtraError
 from paddle_ground.prompts import Language
 from paddle_ground.serve.options import Limits
 from paddle_ground.serve.service import Service
+from paddle_ground.web.origin import own_page_only
 from paddle_ground.web.reports import add_reports
 from paddle_ground.web.train_style import STYLE as TRAIN_STYLE
 from paddle_ground.web.words import LANGUAGES, Wording
@@ -108,7 +109,7 @@ def create_page(app: Any, service: Service | None, place: Place) -> Any:
     )  # fmt: skip
     # Else Gradio does not ask whether a file that a client names was uploaded (see `uploads.local_only`).
     blocks.has_launched = True
-    return _with_policy(app)
+    return _with_policy(own_page_only(app))
 
 
 def _blocks(service: Service | None, place: Place) -> Any:

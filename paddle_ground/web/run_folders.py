@@ -33,7 +33,7 @@ def list_models(root: Path, adapters: bool = False) -> list[str]:
     """
     found = (
         folder.relative_to(root).as_posix()
-        for folder, names in _walk(root)
+        for folder, names in walk(root)
         if any(name.endswith(".safetensors") for name in names)
         and ("config.json" in names or (adapters and ADAPTER in names))
     )
@@ -61,6 +61,22 @@ def new_folder(root: Path, name: str | None) -> Path:
     Raises:
         ConfigError: The name leads out, goes over a link, or is taken.
     """
+    path = folder_below(root, name)
+    if path.exists() and any(path.iterdir()):
+        raise ConfigError(f"{_shown(name)}: it holds something; name a new folder")
+    return path
+
+
+def folder_below(root: Path, name: str | None) -> Path:
+    """Give where a folder of this name is, or would be.
+
+    Args:
+        root: Nothing leaves it, its links resolved.
+        name: Path from the root on.
+
+    Raises:
+        ConfigError: The name leads out, goes over a link, or is a file's.
+    """
     parts = (name or "").strip().split("/")
     if len(parts) > _DEEPEST or not all(_PART.fullmatch(part) for part in parts):
         raise ConfigError(
@@ -74,12 +90,15 @@ def new_folder(root: Path, name: str | None) -> Path:
             raise ConfigError(f"{_shown(name)}: {part} is a link; name a folder below {root.name}")
         if path.exists() and not path.is_dir():
             raise ConfigError(f"{_shown(name)}: {part} is a file; name another folder")
-    if path.exists() and any(path.iterdir()):
-        raise ConfigError(f"{_shown(name)}: it holds something; name a new folder")
     return path
 
 
-def _walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
+def walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Walk folders in order, into no link and no hidden one; gives each with the names of its files.
+
+    Args:
+        root: Where to begin; of a very large tree not all is seen.
+    """
     for where, folders, names in islice(os.walk(root), _MAX_FOLDERS):
         folder = Path(where)
         deep = len(folder.relative_to(root).parts) >= _DEEPEST

@@ -14,7 +14,7 @@ from typing import Any
 from paddle_ground.errors import ConfigError, PaddleGroundError
 from paddle_ground.files import write_text
 from paddle_ground.prompts import Language
-from paddle_ground.train.config import TrainConfig, load_config
+from paddle_ground.train.config import TrainConfig, known_keys, load_config
 from paddle_ground.train.lint import refuse
 from paddle_ground.web.notices import noticed
 from paddle_ground.web.train_fields import FIELDS, Form, apply_form, read_form
@@ -41,6 +41,7 @@ def train_tab(wording: Wording, language: Any, tab: Any, folders: TrainPlace) ->
     """
     import gradio as gr
 
+    known_keys()  # Read before somebody waits for it.
     parts = form_parts(wording, folders)
     live = live_parts(wording, language, folders)
     fields = [parts.fields[name] for name in FIELDS]
@@ -59,12 +60,9 @@ def train_tab(wording: Wording, language: Any, tab: Any, folders: TrainPlace) ->
         with told(folders):
             config = load_config(folders.configuration(name))
             form = read_form(config, folders)
-            return [
-                name,
-                {},
-                *form_updates(form, folders),
-                *_shown(folders, name, gpus, memory, lang, {}, form),
-            ]
+            there = [gr.update(visible=True)] * len(parts.hidden)
+            shown = _shown(folders, name, gpus, memory, lang, {}, form)
+            return [name, {}, *there, *form_updates(form, folders), *shown]
 
     def take(
         name: str | None, gpus: float, memory: float, lang: Language, extra: Form, *said: Any
@@ -75,11 +73,8 @@ def train_tab(wording: Wording, language: Any, tab: Any, folders: TrainPlace) ->
             keys = dict(plan.changes[0].overrides) if plan and plan.changes else {}
             form = read_form(_with(config, keys), folders)
             more = {**extra, **{key: value for key, value in keys.items() if key in _EXTRA_KEYS}}
-            return [
-                more,
-                *form_updates(form, folders),
-                *_shown(folders, name, gpus, memory, lang, more, form),
-            ]
+            shown = _shown(folders, name, gpus, memory, lang, more, form)
+            return [more, *form_updates(form, folders), *shown]
 
     def save(wanted: str, name: str | None, lang: Language, extra: Form, *said: Any) -> Any:
         with told(folders):
@@ -104,7 +99,11 @@ def train_tab(wording: Wording, language: Any, tab: Any, folders: TrainPlace) ->
     quiet = {"api_visibility": "private", "show_progress": "hidden"}
     private = {"api_visibility": "private"}
     parts.config.input(
-        choose, inputs[:4], [parts.save_name, extras, *fields, *shown], **private, concurrency_limit=2
+        choose,
+        inputs[:4],
+        [parts.save_name, extras, *parts.hidden, *fields, *shown],
+        **private,
+        concurrency_limit=2,
     )
     changed = [part.input for part in (*fields, parts.gpus, parts.memory)]
     gr.on([*changed, language.change], look, inputs, shown, **quiet, trigger_mode="always_last")

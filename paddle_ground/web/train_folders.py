@@ -16,15 +16,13 @@ from pathlib import Path
 
 from paddle_ground.errors import ConfigError
 from paddle_ground.families import family_of
+from paddle_ground.web.run_folders import folder_below, walk
 from paddle_ground.web.samples import list_samples
 
 RUN_FILES = ("page.yaml", "resolved.yaml")
 """What makes a folder a run: what the page started, and what `paddle-ground train` leaves."""
 _MOST = 500
-_MAX_FOLDERS = 5000
-_DEEPEST = 6
-# A name of a folder or file that is made: nothing hidden, nothing that a shell or a path reads otherwise.
-_PART = re.compile(r"[A-Za-z0-9\u4e00-\u9fff][\w.\-]{0,99}")
+_YAML = re.compile(r"[A-Za-z0-9\u4e00-\u9fff][\w.-]{0,99}\.ya?ml")
 _INSIDE_RUN = re.compile(r"checkpoint-\d+|best|logs(\.machine\d+)?|visualdl")
 
 
@@ -68,9 +66,11 @@ class TrainPlace:
         Raises:
             ConfigError: The name leads out of the folder, or is none of a YAML.
         """
-        path = self._new(self.configs, name, "the file's name")
-        if path.suffix not in (".yaml", ".yml"):
-            raise ConfigError(f"{_short(name)}: no name of a YAML; let it end in .yaml")
+        folder, _, file = name.strip().rpartition("/")
+        parent = folder_below(self.configs, folder) if folder else self.configs
+        path = parent / file
+        if not _YAML.fullmatch(file) or path.is_symlink() or path.is_dir():
+            raise ConfigError(f"{_short(name)}: no name of a YAML; expected letters, digits, . _ - and .yaml")
         return path
 
     def models_found(self) -> dict[str, Path]:
@@ -121,7 +121,7 @@ class TrainPlace:
         Raises:
             ConfigError: The name leads out of the root.
         """
-        return self._new(self.runs, name, "the output folder")
+        return folder_below(self.runs, name)
 
     def new_run(self, name: str) -> Path:
         """Give the folder of a run that is to be made.
@@ -149,29 +149,12 @@ class TrainPlace:
             text = text.replace(f"{place}{os.sep}", "")
         return text
 
-    def _new(self, root: Path, name: str, what: str) -> Path:
-        """Give a path below a root, part by part, with no link on the way."""
-        parts = name.strip().split("/")
-        if len(parts) > _DEEPEST or not all(_PART.fullmatch(part) for part in parts):
-            raise ConfigError(
-                f"{what} is {_short(name)}; expected a path below {root.name} of letters, digits, . _ -"
-            )
-        path = root
-        for part in parts:
-            path = path / part
-            if path.is_symlink():
-                raise ConfigError(f"{what}: {part} is a link; name a folder below {root.name}")
-        return path
-
 
 def _walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
-    """Walk folders in order, into no link, no hidden one, and not into a run's own."""
-    for folder, folders, names in islice(os.walk(root), _MAX_FOLDERS):
-        here = Path(folder)
-        deep = len(here.relative_to(root).parts) >= _DEEPEST
-        kept = [one for one in folders if not one.startswith(".") and not _INSIDE_RUN.fullmatch(one)]
-        folders[:] = [] if deep else sorted(kept)
-        yield here, names
+    """Walk folders, those left out that a run makes inside of itself."""
+    for folder, names in walk(root):
+        if not any(_INSIDE_RUN.fullmatch(part) for part in folder.relative_to(root).parts):
+            yield folder, names
 
 
 def _changed(path: Path) -> float:

@@ -25,6 +25,7 @@ class Parts:
         fields: By the names of FIELDS.
         gpus: That it is planned for.
         memory: Of one, in GiB.
+        hidden: Is there once a configuration was chosen.
         plan: HTML.
         apply: Takes the plan's first change.
         save_name: Of the YAML.
@@ -36,6 +37,7 @@ class Parts:
     fields: Mapping[str, Any]
     gpus: Any
     memory: Any
+    hidden: tuple[Any, ...]
     plan: Any
     apply: Any
     save_name: Any
@@ -58,18 +60,30 @@ def form_parts(wording: Wording, folders: TrainPlace) -> Parts:
                 gr.Dropdown, {"label": "config", "info": "config_hint"}, choices=folders.configurations(),
                 value=None, elem_id="train-config",
             )  # fmt: skip
-            fields = _fields(wording)
+            with gr.Column(visible=False) as form:
+                fields = _fields(wording)
         with gr.Column(scale=2, min_width=320):
             with gr.Row():
                 gpus = wording.make(
-                    gr.Number, {"label": "gpus"}, value=8, precision=0, min_width=100, elem_id="train-gpus"
+                    gr.Number,
+                    {"label": "gpus"},
+                    value=8,
+                    visible=False,
+                    precision=0,
+                    min_width=100,
+                    elem_id="train-gpus",
                 )
                 memory = wording.make(
-                    gr.Number, {"label": "gpu_memory"}, value=80, min_width=100, elem_id="train-gpu-memory"
+                    gr.Number,
+                    {"label": "gpu_memory"},
+                    value=80,
+                    visible=False,
+                    min_width=100,
+                    elem_id="train-gpu-memory",
                 )
             plan = gr.HTML(elem_id="train-plan", padding=False)
             apply = wording.make(gr.Button, {"value": "apply"}, visible=False, elem_id="train-apply")
-    with gr.Row(elem_classes="bottom"):
+    with gr.Row(elem_classes="bottom", visible=False) as bar:
         save_name = wording.make(
             gr.Textbox,
             {"label": "save_name"},
@@ -82,7 +96,7 @@ def form_parts(wording: Wording, folders: TrainPlace) -> Parts:
         start = wording.make(
             gr.Button, {"value": "start"}, variant="primary", min_width=140, elem_id="train-start"
         )
-    return Parts(config, fields, gpus, memory, plan, apply, save_name, save, start)
+    return Parts(config, fields, gpus, memory, (form, bar), plan, apply, save_name, save, start)
 
 
 def _fields(wording: Wording) -> dict[str, Any]:
@@ -94,8 +108,8 @@ def _fields(wording: Wording) -> dict[str, Any]:
         settings.setdefault("min_width", 130)
         made[name] = wording.make(kind, {"label": name}, elem_id=f"train-{name}", **settings)
 
-    def number(name: str) -> None:
-        make(gr.Number, name, value=_NUMBERS[name].stock)
+    def number(name: str, **settings: Any) -> None:
+        make(gr.Number, name, value=_NUMBERS[name].stock, **settings)
 
     with gr.Row():
         for name in ("model", "train_data", "eval_data"):
@@ -109,8 +123,8 @@ def _fields(wording: Wording) -> dict[str, Any]:
                 number(name)
     with gr.Row():
         make(gr.Radio, "fine_tuning", choices=["full", "LoRA"], value="full")
-        number("lora_rank")
-        number("lora_alpha")
+        number("lora_rank", visible=False)
+        number("lora_alpha", visible=False)
         make(gr.CheckboxGroup, "freeze", choices=list(PARTS), min_width=200)
     with gr.Row():
         make(gr.Dropdown, "tensor_model_parallel_size", choices=list(DEGREES), value=1)
