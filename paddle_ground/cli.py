@@ -176,8 +176,8 @@ def predict(
 
 @app.command()
 def ground(
-    model: Annotated[Path, typer.Argument(help="Model folder.")],
-    image: Annotated[Path, typer.Argument(help="Image file.")],
+    model: Annotated[str, typer.Argument(help="Model folder; left out, the small one in data/ answers.")],
+    image: Annotated[str | None, typer.Argument(help="Image file.")] = None,
     query: Annotated[
         str | None, typer.Argument(help="What to look for; the prompt of the training when not given.")
     ] = None,
@@ -199,14 +199,16 @@ def ground(
 
     \b
     Examples:
-      paddle-ground ground runs/demo/model street.jpg "the red car"
+      paddle-ground ground picture.png "the red circle"
+      paddle-ground ground runs/demo/train street.jpg "the red car"
       paddle-ground ground runs/demo/model street.jpg --json --save boxes.png
     """
-    from paddle_ground.infer import Sampling
+    from paddle_ground.infer import Sampling, which_model
     from paddle_ground.infer import ground as run
 
+    folder, picture, words = which_model(model, image, query)
     found = run(
-        model, image, query, lang=lang, free=free, max_new_tokens=max_new_tokens, max_repeats=max_repeats,
+        folder, picture, words, lang=lang, free=free, max_new_tokens=max_new_tokens, max_repeats=max_repeats,
         sampling=Sampling(temperature, top_p, seed),
     )  # fmt: skip
     if as_json:
@@ -219,7 +221,7 @@ def ground(
     if save is not None:
         from paddle_ground.view.run import draw_grounding
 
-        draw_grounding(image, found.regions, save)
+        draw_grounding(picture, found.regions, save)
 
 
 app.command("eval", short_help="Score predictions against the exact boxes.")(evaluate_command)

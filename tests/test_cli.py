@@ -223,3 +223,27 @@ def test_version_reads_what_is_installed_without_importing_it():
     assert shown[0] == f"paddle_ground {__version__}"
     assert shown[-1] == "python {}.{}.{}".format(*sys.version_info[:3])
     assert any(re.fullmatch(r"paddlepaddle \d+\.\d+\.\d+", line) for line in shown)
+
+
+def test_without_a_model_the_small_one_answers(capsys, predicted, monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr("paddle_ground.infer.ground", lambda *what, **how: asked.append(what) or FOUND)
+    (tmp_path / "config.json").touch()
+    monkeypatch.setattr("paddle_ground.infer.shipped.DEFAULT_MODEL", tmp_path)
+    image = predicted / "images" / "a.png"
+    assert run(capsys, "ground", str(image), "the red circle")[0] == 0
+    assert run(capsys, "ground", str(image))[0] == 0
+    assert asked == [(tmp_path, image, "the red circle"), (tmp_path, image, None)]
+
+
+def test_a_question_without_a_picture_or_with_a_file_for_a_model_is_refused(capsys, predicted, monkeypatch):
+    monkeypatch.setattr("paddle_ground.infer.shipped.DEFAULT_MODEL", predicted / "nowhere")
+    image = str(predicted / "images" / "a.png")
+    for words, told in (
+        (["nowhere"], "is no image file"),
+        ([image, image, "the cup"], "a model is a folder"),
+        ([image, "the cup"], "no model was named"),
+    ):
+        code, _, err = run(capsys, "ground", *words)
+        assert code == 2
+        assert told in err

@@ -184,3 +184,20 @@ def test_nothing_to_write_is_refused(tmp_path: Path) -> None:
         write_lessons(tmp_path / "none", 0, 4)
     with pytest.raises(ConfigError, match=r"unknown kinds \['colour'\]"):
         write_lessons(tmp_path / "none", 4, 4, kinds=["colour"])
+
+
+@pytest.mark.parametrize("easy", [True, False])
+def test_pictures_grow_with_the_scale_and_boxes_with_them(easy):
+    small, _ = draw_things(np.random.default_rng(3), 3, easy)
+    large, things = draw_things(np.random.default_rng(3), 3, easy, scale=1.5)
+    for before, after in zip(small.size, large.size, strict=True):
+        assert after % 32 == 0
+        assert abs(after - before * 1.5) <= 16
+    pixels = np.asarray(large.convert("HSV"))[..., 1]
+    for thing in things:
+        left, top, right, bottom = (round(value) for value in thing.box_xyxy_px)
+        inside = pixels[top:bottom, left:right]
+        assert inside.max() > 100, "a thing is of a bright colour"
+        assert right - left > 8
+        assert bottom <= large.height
+        assert right <= large.width

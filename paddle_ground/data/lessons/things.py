@@ -29,6 +29,7 @@ KINDS: tuple[str, ...] = (*OUTLINES, *DIGITS)
 
 _DIGIT_SHARE = 0.15
 _SMALL, _LARGE = 0.03, 0.1
+_STEP, _DRAWN = 32, 192
 # Sides whose area stays within 128 x 128 .. 160 x 160, in the steps that the vision tower sees.
 _SIDES = ((128, 128), (160, 160), (160, 128), (128, 160), (192, 128), (128, 192))
 
@@ -56,7 +57,7 @@ class Thing:
 
 
 def draw_things(
-    generator: np.random.Generator, most: int, easy: bool = False
+    generator: np.random.Generator, most: int, easy: bool = False, scale: float = 1.0
 ) -> tuple[Image.Image, tuple[Thing, ...]]:
     """Draw a picture.
 
@@ -64,14 +65,18 @@ def draw_things(
         generator: Where every random number comes from.
         most: How many things it holds at most; at least one, and fewer more often than many.
         easy: Square, with shapes alone on nearly plain ground: what a model learns to point at first.
+        scale: Of the sides. A tower that sees 16 pixels at once learns what a thing is only where the thing
+            covers several times as many.
 
     Returns:
-        The RGB image, 128 to 192 pixels a side, and its things in the order in which they were drawn.
+        The RGB image, 128 to 192 pixels a side (times `scale`, in whole steps of 32), and its things in
+        the order in which they were drawn.
     """
-    size_wh = _SIDES[0 if easy else int(generator.integers(len(_SIDES)))]
+    wide, high = _SIDES[0 if easy else int(generator.integers(len(_SIDES)))]
+    size_wh = (round(wide * scale / _STEP) * _STEP, round(high * scale / _STEP) * _STEP)
     count = int(generator.integers(1, most + 1))
     style = SceneStyle(
-        side_px=192,
+        side_px=round(_DRAWN * scale),
         min_shapes=1,
         max_shapes=count,
         min_size=0.14 if count > 2 else 0.18,
@@ -86,9 +91,9 @@ def draw_things(
         for box in place_boxes(style, generator)
     ]
     image = square.resize(size_wh, Image.Resampling.BICUBIC)
-    scale = np.array([*size_wh, *size_wh]) / style.side_px
+    shrunk = np.array([*size_wh, *size_wh]) / style.side_px
     return image, tuple(
-        _thing(colour, kind, np.array(box) / FINE * scale, size_wh) for box, colour, kind in placed
+        _thing(colour, kind, np.array(box) / FINE * shrunk, size_wh) for box, colour, kind in placed
     )
 
 

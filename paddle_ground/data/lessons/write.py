@@ -81,6 +81,7 @@ class _Course:
     kinds: tuple[str, ...]
     step: int
     easy: bool
+    scale: float
     fmt: AnswerFormat
 
     def settings(self) -> dict[str, str]:
@@ -91,6 +92,7 @@ class _Course:
             "turns": self.turns,
             "step": self.step,
             "easy": self.easy,
+            "scale": self.scale,
         }
         return {**{name: str(value) for name, value in numbers.items()}, "kinds": ",".join(self.kinds)}
 
@@ -115,6 +117,7 @@ def write_lessons(
     kinds: Sequence[str] = tuple(ASKERS),
     step: int = 10,
     easy: bool = False,
+    scale: float = 1.0,
     answer_format: AnswerFormat = AnswerFormat.TOKENS,
     batch: int = 0,
 ) -> LessonsReport:
@@ -131,6 +134,7 @@ def write_lessons(
         step: Answers are rounded to so many thousandths. A picture of 128 pixels says nothing about
             single ones, and a digit that nobody can know is noise in every gradient.
         easy: Whether pictures are easy ones; see `things.draw_things`.
+        scale: Of the pictures' sides; see there too.
         answer_format: Of the answers.
         batch: Above 0: training lines stand in batches of so many about equally long ones.
 
@@ -144,7 +148,7 @@ def write_lessons(
     unknown = sorted(set(kinds) - set(ASKERS))
     if unknown or not kinds:
         raise ConfigError(f"lessons: unknown kinds {unknown}; expected some of {', '.join(ASKERS)}")
-    course = _Course(root, most_things, turns, seed, tuple(kinds), step, easy, answer_format)
+    course = _Course(root, most_things, turns, seed, tuple(kinds), step, easy, scale, answer_format)
     make = partial(_lessons, course)
     with ProcessPoolExecutor() as pool:
         train = [one for part in pool.map(make, *_jobs("train", train_images)) for one in part]
@@ -195,7 +199,7 @@ def _lesson(course: _Course, folder: Path, split: str, number: int) -> _Lesson:
         kind = course.kinds[number % len(course.kinds)]
         image, things, questions = _test(generator, course, kind)
     else:
-        image, things = draw_things(generator, course.most, course.easy)
+        image, things = draw_things(generator, course.most, course.easy, course.scale)
         questions = list(_questions(things, image.size, generator, course))
     path = folder / f"{number:06d}.jpg"
     buffer = io.BytesIO()
@@ -224,7 +228,7 @@ def _test(
 ) -> tuple[Image.Image, tuple[Thing, ...], list[Question]]:
     """Draw pictures until one allows a question of a kind; where none does, take another kind."""
     for _ in range(_TRIES):
-        image, things = draw_things(generator, course.most, course.easy)
+        image, things = draw_things(generator, course.most, course.easy, course.scale)
         question = ask(things, image.size, generator, _words(generator), kind)
         if question.kind == kind:
             break

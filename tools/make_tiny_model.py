@@ -1,0 +1,179 @@
+"""Make the small model in data/: its lessons, its training stage by stage, its test, its card.
+
+    python tools/make_tiny_model.py [--work runs/tiny] [--out data/tiny-qwen3-vl]
+
+Reads configs/tiny/course.yaml (what is learned, in which order) and trains each stage with
+configs/tiny/pretrain.yaml. What is finished is not done again: a run that was stopped goes on. It takes
+hours on two cores; every part is one that users have: lessons, `train`, `predict`, `eval`, `export`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from paddle_ground.data.lessons import ASKERS, write_lessons
+from paddle_ground.evaluate.run import evaluate_files
+from paddle_ground.export.write import ExportOptions, export
+from paddle_ground.files import write_text
+from paddle_ground.infer.predict import predict
+from paddle_ground.records import truth_path
+from paddle_ground.train.launch import train
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIG = ROOT / "configs" / "tiny" / "pretrain.yaml"
+COURSE = ROOT / "configs" / "tiny" / "course.yaml"
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What the finished model was measured to do."""
+
+    whole: dict[str, Any]
+    by_kind: dict[str, dict[str, Any]]
+
+
+def main() -> None:
+    """Run the course."""
+    wanted = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    wanted.add_argument("--work", type=Path, default=Path("runs/tiny"), help="lessons, runs, predictions")
+    wanted.add_argument("--out", type=Path, default=ROOT / "data" / "tiny-qwen3-vl", help="the model")
+    wanted.add_argument("--course", type=Path, default=COURSE)
+    options = wanted.parse_args()
+    course = yaml.safe_load(options.course.read_text(encoding="utf-8"))
+    # Two processes of one thread each take a step in two thirds of the time of one process of two.
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0,1")
+    model = _untaught(course, options.work)
+    stages: list[Path] = []
+    for stage in course["stages"]:
+        model = _teach(stage, model, options.work)
+        stages.append(model)
+    test = options.work / "test"
+    tested = _test(course["test"], model, test)
+    if options.out.exists():
+        shutil.rmtree(options.out)
+    export(ExportOptions(model, options.out, dtype="bfloat16", metrics=test / "metrics.json"))
+    card = options.out / "README.md"
+    told = "\n".join(_measured(course, stages, tested))
+    write_text(card, card.read_text(encoding="utf-8") + "\n" + told + "\n")
+    print(f"F1@0.5 {tested.whole['f1_50']:.3f}; wrote {options.out}")
+
+
+def _untaught(course: dict[str, Any], work: Path) -> Path:
+    """Build the random model; its tokenizer's merges are learned from the words of the lessons."""
+    from paddle_ground.backend.tiny import PRESETS, build_tiny_model
+
+    folder = work / "untaught"
+    if folder.is_dir():
+        return folder
+    words = write_lessons(work / "words", **course["words"]).train_path
+    samples = [json.loads(line) for line in words.read_text(encoding="utf-8").splitlines()]
+    corpus = [turn["content"] for sample in samples for turn in sample["messages"]][:4000]
+    corpus += [ref for sample in samples for ref in sample["objects"]["ref"]][:6000]
+    base = PRESETS[course["model"]["preset"]]
+    shapes = replace(base, text=replace(base.text, vocab_size=course["model"]["vocab_size"]))
+    return build_tiny_model(folder, shapes, corpus, course["model"]["seed"])
+
+
+def _teach(stage: dict[str, Any], model: Path, work: Path) -> Path:
+    out, lessons = work / stage["name"], work / f"{stage['name']}-lessons"
+    if (out / "finished.json").is_file():
+        return out
+    print(f"== {stage['name']}: {stage['steps']} steps")
+    if not (lessons / "train.meta.json").is_file():
+        write_lessons(lessons, **stage["lessons"])
+    least, most = stage["pixels"]
+    start = _within(model, least, most, work / f"{stage['name']}-start")
+    report = train(CONFIG, [
+        f"train_dataset_path={_unseen(lessons / 'train.jsonl', stage.get('skip', 0))}",
+        f"eval_dataset_path={lessons / 'val.jsonl'}",
+        f"model_name_or_path={start}",
+        f"output_dir={out}",
+        f"logging_dir={out / 'visualdl'}",
+        f"max_steps={stage['steps']}",
+        f"grounding={{image_min_pixels: {least}, image_max_pixels: {most}, evaluate_every: 300}}",
+        *(f"{key}={value}" for key, value in stage.get("train", {}).items()),
+    ])  # fmt: skip
+    done = {"steps": report.steps, "seconds": round(report.seconds), "loss": report.losses[-1][1]}
+    write_text(out / "finished.json", json.dumps(done) + "\n")
+    return out
+
+
+def _unseen(path: Path, skip: int) -> Path:
+    """Leave out the first lines: those that the stage before had."""
+    if not skip:
+        return path
+    rest = path.with_name("rest.jsonl")
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)[skip:]
+    write_text(rest, "".join(lines))
+    shutil.copy(path.with_name("train.meta.json"), rest.with_name("rest.meta.json"))
+    return rest
+
+
+def _within(model: Path, least: int, most: int, folder: Path) -> Path:
+    """Copy a model and let its processor work on pictures of these areas."""
+    if not folder.is_dir():
+        part = folder.with_name(f"{folder.name}.part")
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.copytree(model, part, ignore=shutil.ignore_patterns("checkpoint-*", "logs", "visualdl"))
+        for name in ("preprocessor_config.json", "video_preprocessor_config.json"):
+            settings = json.loads((part / name).read_text(encoding="utf-8"))
+            settings["size"] = {"shortest_edge": least, "longest_edge": most}
+            write_text(part / name, json.dumps(settings, indent=2) + "\n")
+        part.rename(folder)
+    return folder
+
+
+def _test(settings: dict[str, Any], model: Path, folder: Path) -> Tested:
+    """Ask questions about pictures that no stage had; score all, and each kind of question by itself."""
+    write_lessons(folder / "lessons", train_images=1, **settings)
+    samples = folder / "lessons" / "val.jsonl"
+    answers = folder / "predictions.jsonl"
+    predict(samples, model, answers, batch_size=32, max_new_tokens=256)
+    whole = evaluate_files(answers, truth_path(samples), folder).to_json()
+    lines = answers.read_text(encoding="utf-8").splitlines()
+    by_kind = {}
+    kinds: Sequence[str] = settings.get("kinds", tuple(ASKERS))
+    for kind in dict.fromkeys(kinds):
+        part = folder / kind / "predictions.jsonl"
+        own = [line for number, line in enumerate(lines) if kinds[number % len(kinds)] == kind]
+        write_text(part, "\n".join(own) + "\n")
+        by_kind[kind] = evaluate_files(part, truth_path(samples), part.parent, only_predicted=True).to_json()
+    return Tested(whole, by_kind)
+
+
+def _measured(course: dict[str, Any], stages: Sequence[Path], tested: Tested) -> Iterator[str]:
+    yield "## What it learned, and how well"
+    yield ""
+    yield f"Questions about {course['test']['val_images']} pictures that it never saw (`make tiny-model`):"
+    yield ""
+    yield from ("| question | boxes there | boxes answered | F1@0.5 |", "| --- | ---: | ---: | ---: |")
+    for kind, scores in {**tested.by_kind, "all of them": tested.whole}.items():
+        boxes = scores["truth_boxes"]
+        rated = f"{scores['f1_50']:.3f}" if boxes else "right where nothing is answered"
+        yield f"| {kind} | {boxes} | {scores['predicted_boxes']} | {rated} |"
+    yield ""
+    yield from (
+        "## Learning curve",
+        "",
+        "| stage | steps | F1@0.5 of a sample of its own questions |",
+        "| --- | ---: | --- |",
+    )
+    for stage in stages:
+        done = json.loads((stage / "finished.json").read_text(encoding="utf-8"))
+        path = stage / "grounding_eval.jsonl"
+        scores = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+        told = ", ".join(f"{one['eval_f1']:.2f}" for one in scores)
+        yield f"| {stage.name} | {done['steps']} | {told} |"
+
+
+if __name__ == "__main__":
+    main()
