@@ -121,9 +121,10 @@ def _measured(metrics: Path | None) -> Iterator[str]:
 
 def _used(name: str) -> Iterator[str]:
     yield from ("## Use", "", "```bash")
-    yield f"paddle-ground ground picture.jpg 'the red cup' --model {name}"
+    yield f"paddle-ground ground {name} picture.jpg 'the red cup'"
     yield f"vllm serve {name}"
     yield f"python -m sglang.launch_server --model-path {name}"
+    yield f"python -m fastdeploy.entrypoints.openai.api_server --model {name}"
     yield from ("```",)
 
 

@@ -132,13 +132,13 @@ def evaluate_tab(wording: Wording, language: Any, opening: Sequence[Any], evalua
         with gr.Column(scale=3, min_width=280):
             standing = gr.HTML(elem_id="evaluate-standing")
             earlier = wording.make(
-                gr.Dropdown, {"label": "earlier"}, choices=list_evaluations(evaluator.runs), value=None,
+                gr.Dropdown, {"label": "earlier"}, choices=choices_of(evaluator.runs, "en"), value=None,
                 elem_id="evaluate-earlier",
             )  # fmt: skip
             report = gr.HTML(elem_id="evaluate-report")
             table = wording.make(
                 gr.Dataframe, {"label": "metrics", "headers": "metric_headers"}, interactive=False,
-                type="array", datatype="str", buttons=["copy"], elem_id="evaluate-table",
+                type="array", datatype="str", buttons=["copy"], max_height=900, elem_id="evaluate-table",
             )  # fmt: skip
     timer = gr.Timer(1.0, active=False)
     running = [standing, start, stop, timer]
@@ -160,7 +160,7 @@ def evaluate_tab(wording: Wording, language: Any, opening: Sequence[Any], evalua
             raise refuse(text("no_file" if chosen else "no_model", lang))
         if most is not None and (most < 1 or most != int(most)):
             raise refuse(text("bad_limit", lang))
-        with noticed(evaluator.runs), noticed(evaluator.data):
+        with noticed(evaluator.runs, evaluator.data):
             evaluator.start(chosen, file, None if most is None else int(most), forget)
         return [*now(lang), gr.update(value=None), *result_of(evaluator.runs, None, lang)]
 
@@ -169,7 +169,7 @@ def evaluate_tab(wording: Wording, language: Any, opening: Sequence[Any], evalua
         name = evaluator.name
         if evaluator.work.standing.state != "done" or name is None:
             return [*told, gr.skip(), gr.skip(), gr.skip()]
-        chosen = gr.update(choices=list_evaluations(evaluator.runs), value=name)
+        chosen = gr.update(choices=choices_of(evaluator.runs, lang), value=name)
         return [*told, chosen, *result_of(evaluator.runs, name, lang)]
 
     def end(lang: Language) -> list[Any]:
@@ -180,7 +180,7 @@ def evaluate_tab(wording: Wording, language: Any, opening: Sequence[Any], evalua
         return [
             gr.update(choices=evaluator.models()),
             gr.update(choices=list_samples(evaluator.data)),
-            gr.update(choices=list_evaluations(evaluator.runs)),
+            gr.update(choices=choices_of(evaluator.runs, lang)),
             *now(lang),
         ]
 
@@ -191,7 +191,19 @@ def evaluate_tab(wording: Wording, language: Any, opening: Sequence[Any], evalua
     timer.tick(tick, language, [*running, earlier, *result], **hidden)
     earlier.input(show, [earlier, language], result, **private)
     language.change(show, [earlier, language], result, **hidden)
-    gr.on(opening, look, language, [model, samples, earlier, *running], **hidden)
+    gr.on([*opening, language.change], look, language, [model, samples, earlier, *running], **hidden)
+
+
+def choices_of(runs: Path, language: Language) -> list[tuple[str, str]]:
+    """Give evaluations as a list to choose from: how they are called, and their names."""
+    return [
+        (" · ".join((one.model, one.samples, *_first(one, language))), one.name)
+        for one in list_evaluations(runs)
+    ]
+
+
+def _first(one: Evaluation, language: Language) -> list[str]:
+    return [text("first", language).format(count=one.limit)] if one.limit else []
 
 
 def result_of(runs: Path, name: str | None, language: Language) -> list[Any]:

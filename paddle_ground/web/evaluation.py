@@ -46,11 +46,6 @@ class Evaluation:
         first = f"-first-{self.limit}" if self.limit else ""
         return f"{_slug(self.model)}-{_slug(self.samples.removesuffix('.jsonl'))}{first}-{digest}"
 
-    @property
-    def title(self) -> str:
-        """Say it in one line."""
-        return f"{self.model} · {self.samples}" + (f" · {self.limit}" if self.limit else "")
-
 
 @dataclass(frozen=True, slots=True)
 class EvaluationFiles:
@@ -106,23 +101,23 @@ class EvaluationFiles:
         return _lines(self.folder / _PREDICTIONS)
 
 
-def list_evaluations(root: Path) -> list[tuple[str, str]]:
+def list_evaluations(root: Path) -> list[Evaluation]:
     """List what was evaluated to its end, the last one first.
 
     Args:
         root: The folder of `--runs`.
-
-    Returns:
-        Title and name of each.
     """
     found = []
     for path in (root / FOLDER).glob(f"*/{_METRICS}"):
         about = _read(path.with_name(_ABOUT))
         try:
-            found.append((path.stat().st_mtime, Evaluation(**about).title, path.parent.name))
-        except (OSError, TypeError):
+            one = Evaluation(str(about["model"]), str(about["samples"]), about["limit"])
+            # A folder that was moved or edited is none of ours.
+            if one.name == path.parent.name:
+                found.append((path.stat().st_mtime, one.name, one))
+        except (OSError, KeyError, TypeError):
             continue
-    return [(title, name) for _, title, name in sorted(found, reverse=True)]
+    return [one for _, _, one in sorted(found, key=lambda known: known[:2], reverse=True)]
 
 
 def find_file(root: Path, name: str | None, file: str) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from paddle_ground.prompts import Language
-from paddle_ground.web.evaluation import list_evaluations
+from paddle_ground.web.evaluate import choices_of
 from paddle_ground.web.exporting import (
     DTYPES,
     Export,
@@ -96,7 +96,7 @@ def export_tab(wording: Wording, language: Any, opening: Sequence[Any], exporter
                     elem_id="export-dtype",
                 )  # fmt: skip
             metrics = wording.make(
-                gr.Dropdown, {"label": "card_metrics"}, choices=_evaluations(exporter.runs), value="",
+                gr.Dropdown, {"label": "card_metrics"}, choices=_evaluations(exporter.runs, "en"), value="",
                 elem_id="export-metrics",
             )  # fmt: skip
             with gr.Row():
@@ -111,11 +111,11 @@ def export_tab(wording: Wording, language: Any, opening: Sequence[Any], exporter
         with gr.Column(scale=3, min_width=280):
             files = wording.make(
                 gr.Dataframe, {"label": "files", "headers": "file_headers"}, interactive=False, type="array",
-                datatype=["str", "str"], elem_id="export-files",
+                datatype=["str", "str"], max_height=900, buttons=["copy"], elem_id="export-files",
             )  # fmt: skip
             lines = wording.make(
                 gr.Code, {"label": "serve_lines"}, language="shell", interactive=False, wrap_lines=True,
-                elem_id="export-lines", buttons=["copy"],
+                lines=4, elem_id="export-lines", buttons=["copy"],
             )  # fmt: skip
             wording.make(gr.Markdown, {"value": "serve_note"})
             with wording.make(gr.Accordion, {"label": "card"}, open=True):
@@ -145,7 +145,7 @@ def export_tab(wording: Wording, language: Any, opening: Sequence[Any], exporter
         return now(lang)
 
     def look(lang: Language) -> list[Any]:
-        known = gr.update(choices=exporter.sources()), gr.update(choices=_evaluations(exporter.runs))
+        known = gr.update(choices=exporter.sources()), gr.update(choices=_evaluations(exporter.runs, lang))
         return [*known, *now(lang), *_written(exporter, lang)]
 
     private: dict[str, Any] = {"api_visibility": "private"}
@@ -154,12 +154,11 @@ def export_tab(wording: Wording, language: Any, opening: Sequence[Any], exporter
     start.click(begin, [source, out, size, dtype, metrics, language], [*running, *result], **private)
     stop.click(end, language, running, **private)
     timer.tick(tick, language, [*running, *result], **hidden)
-    language.change(tick, language, [*running, *result], **hidden)
-    gr.on(opening, look, language, [source, metrics, *running, *result], **hidden)
+    gr.on([*opening, language.change], look, language, [source, metrics, *running, *result], **hidden)
 
 
-def _evaluations(runs: Path) -> list[tuple[str, str]]:
-    return [("—", ""), *list_evaluations(runs)]
+def _evaluations(runs: Path, language: Language) -> list[tuple[str, str]]:
+    return [("—", ""), *choices_of(runs, language)]
 
 
 def _written(exporter: Exporter, language: Language) -> list[Any]:

@@ -74,10 +74,16 @@ def default_out(source: str | None) -> str:
 
 
 def files_of(out: Path) -> list[list[str]]:
-    """List an exported folder: names, and sizes in MB."""
-    return [
-        [path.name, f"{path.stat().st_size / 1e6:.2f}"] for path in sorted(out.iterdir()) if path.is_file()
-    ]
+    """List an exported folder: names and sizes."""
+    return [[path.name, _shown(path.stat().st_size)] for path in sorted(out.iterdir()) if path.is_file()]
+
+
+def _shown(size: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
 
 
 def card_of(out: Path) -> str:

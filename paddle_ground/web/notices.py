@@ -17,11 +17,11 @@ LOGGER = logging.getLogger(__name__)
 
 
 @contextmanager
-def noticed(root: Path | None = None) -> Iterator[None]:
+def noticed(*roots: Path) -> Iterator[None]:
     """Turn what we raise on purpose into a notice; what else is raised goes to the log.
 
     Args:
-        root: Its path is taken out of messages.
+        roots: Their paths are taken out of messages.
     """
     from gradio import Error
     from pydantic import ValidationError
@@ -30,7 +30,7 @@ def noticed(root: Path | None = None) -> Iterator[None]:
         yield
     except PaddleGroundError as error:
         told = str(error)
-        if root is not None:
+        for root in roots:
             told = told.replace(f"{root}/", "").replace(str(root), ".")
         raise Error(told, print_exception=False) from error
     except ValidationError as error:

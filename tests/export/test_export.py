@@ -110,6 +110,7 @@ def test_the_trainers_own_keys_stay_out_of_the_config_and_limits_go_along(
         "train.jsonl",
         "cat \\| dog",
         "json",
+        "paddle-ground ground out picture.jpg 'the red cup'",
     ):
         assert text in card
     assert "/home/me" not in card

@@ -18,7 +18,18 @@ import pytest
 from paddle_ground.backend.tiny import PRESETS, build_tiny_model
 from paddle_ground.data.scenes import SceneStyle, draw_scene
 from paddle_ground.infer import Engine
-from paddle_ground.records import GroundingConfig, Message, Sample, write_grounding, write_samples
+from paddle_ground.records import (
+    Category,
+    GroundingConfig,
+    Message,
+    Sample,
+    Truth,
+    TruthBox,
+    TruthImage,
+    write_grounding,
+    write_samples,
+    write_truth,
+)
 from paddle_ground.serve import ServeOptions, Service, create_app, thread_worker
 from paddle_ground.serve.options import Limits
 from paddle_ground.web.page import Place, create_page
@@ -34,16 +45,23 @@ FLAGS = [
 
 
 @pytest.fixture(scope="session")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service in a thread, around a model with wide random weights."""
-    folder = tmp_path_factory.mktemp("shown") / "model"
+def runs_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `model`: wide random weights."""
+    root = tmp_path_factory.mktemp("runs").resolve()
+    folder = root / "model"
     build_tiny_model(folder, replace(PRESETS["test"], initializer_range=0.5), CLASSES, seed=5)
     config = GroundingConfig(
         coordinate_space="relative_1000", answer_format="tokens", prompt="Task: Object Detection",
         min_pixels=1024, max_pixels=65536, class_names=CLASSES,
     )  # fmt: skip
     write_grounding(folder, config)
-    service = Service(thread_worker(Engine.load(folder), batch=4), batch=4)
+    return root
+
+
+@pytest.fixture(scope="session")
+def service(runs_root: Path) -> Iterator[Service]:
+    """A service in a thread, around the model."""
+    service = Service(thread_worker(Engine.load(runs_root / "model"), batch=4), batch=4)
     service.open()
     yield service
     service.close()
@@ -61,7 +79,10 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture(scope="session")
 def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `set/train.jsonl`: 14 good samples, one with a link, one line that is broken."""
+    """A folder with `set/train.jsonl`: 14 good samples, one with a link, one line that is broken.
+
+    And with `zoo/val.jsonl`: six good samples with their truth.
+    """
     root = tmp_path_factory.mktemp("data").resolve()
     folder = root / "set"
     (folder / "images").mkdir(parents=True)
@@ -78,7 +99,22 @@ def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with (folder / "train.jsonl").open("a") as stream:
         stream.write('{"messages": "<script>window.broken=1</script>"}\n')
     (root / "other.jsonl").write_text('{"index": 0}\n')
+    _write_zoo(root / "zoo")
     return root
+
+
+def _write_zoo(folder: Path) -> None:
+    (folder / "images").mkdir(parents=True)
+    samples, images, boxes = [], [], []
+    for index in range(6):
+        image, _ = draw_scene(SceneStyle(side_px=96), np.random.default_rng(index))
+        image.save(folder / f"images/{index}.png")
+        turns = Message("user", "<image>Find it."), Message("assistant", "<ref-object><bbox>")
+        samples.append(Sample(turns, (f"images/{index}.png",), ("cup",), ((0, 0, 500, 1000),)))
+        images.append(TruthImage(index, f"images/{index}.png", image.size))
+        boxes.append(TruthBox(index + 1, index, 1, (0.0, 0.0, 48.0, 96.0), 48.0 * 96.0))
+    write_samples(folder / "val.jsonl", samples)
+    write_truth(folder / "val.truth.json", Truth(tuple(images), tuple(boxes), (Category(1, "cup"),)))
 
 
 @contextmanager
@@ -100,11 +136,14 @@ def listening(app: Any) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def url(service: Service, data_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def url(
+    service: Service, data_root: Path, runs_root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     """Where the page is."""
     pytest.importorskip("gradio", reason="gradio is not installed (extra `web`)")
     before = {name: os.environ.get(name) for name in ("GRADIO_TEMP_DIR", "GRADIO_ANALYTICS_ENABLED")}
-    place = Place(tmp_path_factory.mktemp("uploads"), data_root, LIMITS)
+    uploads = tmp_path_factory.mktemp("uploads")
+    place = Place(uploads, data_root, LIMITS, runs=runs_root, model=runs_root / "model")
     app = create_page(create_app(service, ServeOptions("tiny", limits=LIMITS)), service, place)
     with listening(app) as url:
         yield url

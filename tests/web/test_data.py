@@ -13,6 +13,7 @@ from paddle_ground.errors import DataError
 from paddle_ground.web.samples import list_samples, open_samples
 
 PIXELS = 100_000
+FILES = ["set/train.jsonl", "zoo/val.jsonl"]
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def pictures(page: Any, count: int) -> None:
 def test_a_file_is_opened_checked_and_paged(data, data_root) -> None:
     page = data.page
     page.click("#data-file input")
-    assert page.locator("[role=option]").all_inner_texts() == ["set/train.jsonl"]
+    assert page.locator("[role=option]").all_inner_texts() == FILES
     page.click("[role=option]")
     page.click("#data-open")
     pictures(page, 12)
@@ -71,12 +72,12 @@ def test_boxes_are_drawn_where_they_are(data_root) -> None:
 
 
 def test_only_samples_files_inside_the_folder(data_root, tmp_path) -> None:
-    assert list_samples(data_root) == ["set/train.jsonl"]
+    assert list_samples(data_root) == FILES
     (tmp_path / "out.jsonl").write_text((data_root / "set/train.jsonl").read_text())
     link = data_root / "set/link.jsonl"
     link.symlink_to(tmp_path / "out.jsonl")
     try:
-        assert list_samples(data_root) == ["set/train.jsonl"]
+        assert list_samples(data_root) == FILES
         for name in (
             "../x.jsonl",
             str(tmp_path / "out.jsonl"),
