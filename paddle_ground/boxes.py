@@ -78,20 +78,19 @@ def xyxy_to_xywh(boxes_xyxy: npt.ArrayLike) -> FloatArray:
     return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
 
 
-def clip_boxes(boxes_xyxy_px: npt.ArrayLike, size_wh: tuple[float, float]) -> FloatArray:
+def clip_boxes(boxes_xyxy_px: npt.ArrayLike, size_wh: tuple[float, float] | IntArray) -> FloatArray:
     """Cut boxes at the border of their image.
 
     Args:
         boxes_xyxy_px: Shape (N, 4), pixels.
-        size_wh: Width and height of the image in pixels.
+        size_wh: Width and height of the image in pixels; or shape (N, 2), of each box's own image.
 
     Returns:
         Shape (N, 4), x in 0..width and y in 0..height. A box wholly outside becomes one of no
         area on the border; NaN stays NaN.
     """
     boxes = as_boxes(boxes_xyxy_px)
-    width, height = size_wh
-    return np.clip(boxes, 0.0, np.array([width, height, width, height], dtype=np.float64))
+    return np.clip(boxes, 0.0, np.tile(np.asarray(size_wh, dtype=np.float64), 2))
 
 
 def box_areas(boxes_xyxy: npt.ArrayLike) -> FloatArray:

@@ -69,12 +69,13 @@ class CoordinateSpace:
                 "time, or take a model family of relative coordinates"
             )
 
-    def encode(self, boxes_xyxy_px: npt.ArrayLike, size_wh: tuple[int, int]) -> IntArray:
+    def encode(self, boxes_xyxy_px: npt.ArrayLike, size_wh: tuple[int, int] | IntArray) -> IntArray:
         """Turn pixels into the model's integers.
 
         Args:
             boxes_xyxy_px: Shape (N, 4), pixels.
-            size_wh: Width and height of the image in pixels, both above 0.
+            size_wh: Width and height of the image in pixels, both above 0; or shape (N, 2), of each box's
+                own image.
 
         Returns:
             Shape (N, 4), int64 from 0 to the borders. Halves are rounded up, what lies outside is clipped.
@@ -82,13 +83,22 @@ class CoordinateSpace:
         Raises:
             BoxError: A number is not finite, or a side of the image is not positive.
         """
-        boxes, borders = as_boxes(boxes_xyxy_px), np.array(self.borders_wh(size_wh) * 2)
+        boxes, borders = as_boxes(boxes_xyxy_px), np.tile(self._borders(size_wh), 2)
         refuse_first(~np.isfinite(boxes).all(axis=1), boxes, "is not finite")
         scaled = np.floor(boxes * borders / _sides_xyxy(size_wh) + 0.5)
         encoded: IntArray = np.clip(scaled, 0, borders).astype(np.int64)
         return encoded
 
-    def widen(self, boxes_xyxy: npt.ArrayLike, size_wh: tuple[int, int]) -> IntArray:
+    def _borders(self, size_wh: tuple[int, int] | IntArray) -> IntArray:
+        """Give `borders_wh` of one image, shape (2,), or of each box's own, shape (N, 2)."""
+        if isinstance(size_wh, tuple):
+            return np.array(self.borders_wh(size_wh))
+        sizes, own = np.unique(size_wh, axis=0, return_inverse=True)
+        known = [self.borders_wh((width, height)) for width, height in sizes.tolist()]
+        borders: IntArray = np.array(known, dtype=np.int64).reshape(-1, 2)[own.reshape(-1)]
+        return borders
+
+    def widen(self, boxes_xyxy: npt.ArrayLike, size_wh: tuple[int, int] | IntArray) -> IntArray:
         """Give boxes that rounding left without width or height one unit of it.
 
         Args:
@@ -100,7 +110,7 @@ class CoordinateSpace:
         """
         boxes: IntArray = as_boxes(boxes_xyxy).astype(np.int64)
         flat = boxes[:, :2] == boxes[:, 2:]
-        at_border = boxes[:, 2:] == np.array(self.borders_wh(size_wh))
+        at_border = boxes[:, 2:] == self._borders(size_wh)
         boxes[:, 2:] += flat & ~at_border
         boxes[:, :2] -= flat & at_border
         return boxes
@@ -149,8 +159,9 @@ def coordinate_space(name: str, resize: Resize | None = None) -> CoordinateSpace
     return CoordinateSpace(name, math.inf, resize)
 
 
-def _sides_xyxy(size_wh: tuple[float, float]) -> FloatArray:
-    width, height = size_wh
-    if not (width > 0 and height > 0):
+def _sides_xyxy(size_wh: tuple[float, float] | IntArray) -> FloatArray:
+    sides = np.asarray(size_wh, dtype=np.float64)
+    if not (sides > 0).all():
+        width, height = np.atleast_2d(size_wh)[~(np.atleast_2d(sides) > 0).all(axis=1)][0].tolist()
         raise BoxError(f"an image must be at least 1 pixel wide and high, found {width} x {height}")
-    return np.array([width, height, width, height], dtype=np.float64)
+    return np.tile(sides, 2)

@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -132,14 +132,18 @@ class CocoParquet:
 
     def read(self, chunk: Chunk, rows: IntArray) -> Iterator[SourceRow]:
         """Read rows of a row group with their images; see `paddle_ground.data.source.Source`."""
+        return chain.from_iterable(self.read_batches(chunk, rows))
+
+    def read_batches(self, chunk: Chunk, rows: IntArray) -> Iterator[Sequence[SourceRow]]:
+        """Read the same in batches; see `paddle_ground.data.source.BatchedSource`."""
         group = self._groups[chunk.index]
         wanted = rows + group.first_row
         done = 0
         if group.images is not None:
             try:
-                for row in self._rows(group, wanted, read_values(group.shard.path, group.images)):
-                    yield row
-                    done += 1
+                for batch in self._rows(group, wanted, read_values(group.shard.path, group.images)):
+                    yield batch
+                    done += len(batch)
                 return
             except UnfitPagesError:
                 pass  # Arrow reads what is left, or says what is wrong.
@@ -147,7 +151,7 @@ class CocoParquet:
 
     def _rows(
         self, group: _Group, wanted: IntArray, values: Iterator[memoryview | None] | None
-    ) -> Iterator[SourceRow]:
+    ) -> Iterator[Sequence[SourceRow]]:
         columns = (*_FACT_COLUMNS, "image" if values is None else "image.path")
         for first_row, batch in _batches(group, columns):
             given = None if values is None else list(islice(values, batch.num_rows))
@@ -160,10 +164,12 @@ class CocoParquet:
             images = BatchImages(batch, group.shard, self._folder, given)
             ids = _image_ids(found, group, first_row)
             boxes = self._corners(found.boxes)
+            rows = []
             for shard_row in wanted[low:high].tolist():
                 row, where = shard_row - first_row, f"{group.shard.name}:{shard_row}"
                 read_image = partial(images.read, row, shard_row)
-                yield annotated_row(found, boxes, row, int(ids[row]), where, read_image)
+                rows.append(annotated_row(found, boxes, row, int(ids[row]), where, read_image))
+            yield rows
 
     def outline(self, chunk: Chunk) -> Iterator[SourceRow]:
         """Give rows without their images; see `paddle_ground.data.source.OutlinedSource`."""

@@ -15,8 +15,10 @@ from pathlib import Path
 
 from paddle_ground.data.notes import SAID, RowNote, read_notes
 from paddle_ground.data.sampling import TRAIN, VAL
+from paddle_ground.files import sha256_file
 
 DUPLICATE_IMAGE, DUPLICATE_QUESTION, IN_VAL = "duplicate_image", "duplicate_question", "image_in_val"
+_MANY = 4
 RowKey = tuple[int, int]
 """Number of the piece, in order, and place of the row in it."""
 
@@ -91,7 +93,8 @@ def look_through(paths: Sequence[Path], folder: Path) -> Overview:
         else:
             first[note.content] = place
     for group in alike.values():
-        overview.rows.update(_find_again(sorted(group), folder))
+        for like in _told_apart(sorted(group), folder):
+            overview.rows.update(_find_again(like, folder))
     if has_sources or overview.rows:
         _find_images(paths, overview)
     return overview
@@ -101,6 +104,19 @@ def _notes(paths: Sequence[Path]) -> Iterator[tuple[int, RowNote]]:
     for piece, path in enumerate(paths):
         for note in read_notes(path):
             yield piece, note
+
+
+def _told_apart(group: list[_Place], folder: Path) -> list[list[_Place]]:
+    """Split places by what is in their whole files, where there are many: each is read once for that."""
+    if len(group) < _MANY or not all(place.is_untouched for place in group):
+        return [group]
+    found: dict[str, list[_Place]] = {}
+    for place in group:
+        path = folder / place.image
+        # What is gone is like any that is kept, such as the first one.
+        content = sha256_file(path) if path.exists() else next(iter(found), "")
+        found.setdefault(content, []).append(place)
+    return list(found.values())
 
 
 def _find_again(group: Sequence[_Place], folder: Path) -> Iterator[RowKey]:
@@ -113,8 +129,8 @@ def _find_again(group: Sequence[_Place], folder: Path) -> Iterator[RowKey]:
 
 
 def _are_same(place: _Place, kept: _Place, folder: Path) -> bool:
-    # Equal length and checksum say "very likely"; the bytes say so for sure, where both were written as
-    # they are. A file that is gone was found a duplicate by a run that was stopped after that.
+    # Equal keys say "likely"; the bytes say so for sure, where both were written as they are. A file that
+    # is gone was found a duplicate by a run that was stopped after that.
     if not (place.is_untouched and kept.is_untouched):
         return True
     path = folder / place.image

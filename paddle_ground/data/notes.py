@@ -23,7 +23,8 @@ class RowNote:
 
     Attributes:
         split: `sampling.TRAIN` or `VAL`.
-        content: Equal for rows that are one and the same: length and checksum of the image file, or for
+        content: Equal for rows that are one and the same: `expand.content_key` of the image file; of one
+            that is untouched in a run without variants `expand.quick_key`, which others may have too; of
             a conversation `SAID` and a hash; "" for a row left out.
         images: Paths of the image files relative to the output folder; () for a row left out.
         counts: How many boxes of which kind, as in `SamplesMeta.counts`.

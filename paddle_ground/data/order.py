@@ -21,7 +21,12 @@ for each image and prompt, the same for the same seed."""
 
 
 def order_boxes(
-    order: BoxOrder, numbers: IntArray, boxes_xyxy_px: FloatArray, categories: IntArray | None, seed: str
+    order: BoxOrder,
+    numbers: IntArray,
+    boxes_xyxy_px: FloatArray,
+    categories: IntArray | None,
+    seed: str = "",
+    images: IntArray | None = None,
 ) -> IntArray:
     """Give the places of boxes in an order.
 
@@ -31,6 +36,8 @@ def order_boxes(
         boxes_xyxy_px: Shape (N, 4), the same in pixels.
         categories: Shape (N,), class ids; None where they don't matter.
         seed: What a random order depends on.
+        images: Shape (N,), ascending: which image each box is of, where they are of several. Each image's
+            boxes then are ordered on their own; not at random.
 
     Returns:
         Shape (N,), each place once.
@@ -38,13 +45,19 @@ def order_boxes(
     if order == "source":
         return np.arange(len(numbers))
     if order == "random":
-        digest = hashlib.blake2b(seed.encode(), digest_size=8).digest()
-        return np.random.default_rng(int.from_bytes(digest, "little")).permutation(len(numbers))
+        return np.array(draw_order(len(numbers), seed), dtype=np.int64)
     ids = np.zeros(len(numbers), np.int64) if categories is None else categories
     by_position = (ids, numbers[:, 2], numbers[:, 3], numbers[:, 0], numbers[:, 1])
     if order == "position":
         keys: tuple[FloatArray | IntArray, ...] = by_position
     else:
         keys = (*by_position, -box_areas(boxes_xyxy_px) if order == "size" else ids)
-    places: IntArray = np.lexsort(keys)
+    places: IntArray = np.lexsort(keys if images is None else (*keys, images))
+    return places
+
+
+def draw_order(count: int, seed: str) -> list[int]:
+    """Give that many places in a random order, the same for the same seed."""
+    digest = hashlib.blake2b(seed.encode(), digest_size=8).digest()
+    places: list[int] = np.random.default_rng(int.from_bytes(digest, "little")).permutation(count).tolist()
     return places

@@ -13,7 +13,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
 from paddle_ground.data.notes import pair_to_lines
 from paddle_ground.data.plan import Piece
-from paddle_ground.data.source import Source
+from paddle_ground.data.source import Source, read_batches
 from paddle_ground.data.staging import Staging
 from paddle_ground.data.take import PieceOptions, RowTaker
 from paddle_ground.data.workers import can_fork, forked_pool, lost_worker_as_error, run_in_worker
@@ -113,7 +113,9 @@ def make_piece(source: Source, piece: Piece, options: PieceOptions, staging: Sta
     if path.exists():
         return
     taker = RowTaker(piece, options, staging)
+    place = 0
     with atomic_writer(path) as stream:
-        for place, row in enumerate(source.read(piece.chunk, piece.rows)):
-            for note, lines in taker.take(row, place):
+        for rows in read_batches(source, piece.chunk, piece.rows):
+            for note, lines in taker.take(rows, place):
                 stream.write(pair_to_lines(note, lines))
+            place += len(rows)

@@ -24,8 +24,8 @@ from pathlib import Path
 
 from paddle_ground import __version__
 from paddle_ground.answers import AnswerFormat, answer_format
+from paddle_ground.data.checked import RowOptions
 from paddle_ground.data.classes import read_classes
-from paddle_ground.data.convert import RowOptions
 from paddle_ground.data.download import download_dataset
 from paddle_ground.data.draw import draw_pieces
 from paddle_ground.data.layout import BoxLayout
@@ -59,7 +59,7 @@ __all__ = ["OpenedSource", "PrepareOptions", "PrepareReport", "prepare"]
 _OUTPUT_VERSION = 1
 _FINGERPRINT = "fingerprint"
 # Raised whenever what stands in a piece file changes: no half-done run of another version is continued.
-_PIECE_VERSION = "pieces 2"
+_PIECE_VERSION = "pieces 3"
 
 
 @dataclass(frozen=True, slots=True)

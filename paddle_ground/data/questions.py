@@ -18,8 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from paddle_ground.answers import AnswerFormat
+from paddle_ground.data.checked import CheckedRow
 from paddle_ground.data.choices import Ask, PromptLanguage, Task
-from paddle_ground.data.convert import CheckedRow, Question
+from paddle_ground.data.convert import Question
 from paddle_ground.data.phrases import PhrasePool
 from paddle_ground.errors import ConfigError
 from paddle_ground.prompts import Language, detect_classes, refer

@@ -15,7 +15,16 @@ import numpy as np
 
 from paddle_ground.boxes import BoolArray, IntArray, valid_mask
 from paddle_ground.data.classes import check_classes
-from paddle_ground.data.source import Chunk, ChunkFacts, DialogueRow, Referral, Source, SourceRow, outline
+from paddle_ground.data.source import (
+    Chunk,
+    ChunkFacts,
+    DialogueRow,
+    Referral,
+    Source,
+    SourceRow,
+    outline,
+    read_batches,
+)
 from paddle_ground.errors import ConfigError
 
 _DROPPED = -1
@@ -98,6 +107,10 @@ class _Relabelled:
 
     def read(self, chunk: Chunk, rows: IntArray) -> Iterator[SourceRow]:
         return map(self._change, self._source.read(chunk, rows))
+
+    def read_batches(self, chunk: Chunk, rows: IntArray) -> Iterator[list[SourceRow]]:
+        for batch in read_batches(self._source, chunk, rows):
+            yield [self._change(row) for row in batch]
 
     def _change(self, row: SourceRow | DialogueRow) -> SourceRow:
         if isinstance(row, DialogueRow):

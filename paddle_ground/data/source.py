@@ -7,7 +7,7 @@ the chosen ones with their image bytes. Knows no file format and no output.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -193,3 +193,29 @@ def outline(source: Source, chunk: Chunk) -> Iterator[SourceRow | DialogueRow]:
     if isinstance(source, OutlinedSource):
         return source.outline(chunk)
     return source.read(chunk, np.arange(chunk.rows))
+
+
+@runtime_checkable
+class BatchedSource(Protocol):
+    """A source that has the images of several rows at hand."""
+
+    def read_batches(self, chunk: Chunk, rows: IntArray) -> Iterator[Sequence[SourceRow | DialogueRow]]:
+        """Read as `read` does, several rows at a time.
+
+        Yields:
+            One or more rows. Images of all of them may be asked for until the next ones are.
+
+        Raises:
+            DataError: The chunk can't be read.
+        """
+
+
+def read_batches(source: Source, chunk: Chunk, rows: IntArray) -> Iterator[Sequence[SourceRow | DialogueRow]]:
+    """Read rows with their images, as many at a time as the source has at hand; at least one.
+
+    Raises:
+        DataError: The chunk can't be read.
+    """
+    if isinstance(source, BatchedSource):
+        return source.read_batches(chunk, rows)
+    return ((row,) for row in source.read(chunk, rows))

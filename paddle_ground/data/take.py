@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 from uuid import uuid4
 
-from paddle_ground.data.convert import Converted, RowOptions, answer, check_row
+from paddle_ground.data.checked import CheckedRow, RowOptions, check_row, check_rows
+from paddle_ground.data.convert import Converted, answer
 from paddle_ground.data.dialogue import ConvertedDialogue, DialogueOptions, convert_dialogue
-from paddle_ground.data.expand import Expander, ImageBytes, Variant, content_key
+from paddle_ground.data.expand import Expander, ImageBytes, Variant, content_key, quick_key
 from paddle_ground.data.headers import ImageHeader, read_header
+from paddle_ground.data.image_files import BadImageError, checked_bytes, checked_image, write_image
 from paddle_ground.data.notes import SAID, RowLines, RowNote
 from paddle_ground.data.plan import Piece
 from paddle_ground.data.questions import TaskOptions, ask
@@ -83,51 +84,83 @@ class RowTaker:
         self._folder = str(staging.folder)
         self._expander = None if options.expander is None else options.expander.fresh()
 
-    def take(self, row: SourceRow | DialogueRow, place: int) -> Iterator[Taken]:
-        """Give what a row becomes: nothing, a note that it was left out, or samples.
+    def take(self, rows: Sequence[SourceRow | DialogueRow], place: int) -> Iterator[Taken]:
+        """Give what rows become, each in turn: nothing, a note that it was left out, or samples.
 
         Args:
-            row: The row.
-            place: Its place in the piece.
+            rows: Rows all of whose images can be asked for.
+            place: Of the first one, in the piece.
 
         Raises:
             DataError: An image is bad and shall stop the run, or can't be written.
         """
-        try:
-            if isinstance(row, DialogueRow):
-                yield from self._take_dialogue(row, place)
-            else:
-                yield from self._take_image(row, place)
-        except _BadImageError as error:
-            if self._options.bad_images == "stop":
-                raise DataError(str(error)) from error
-            yield self._left_out(place, ("bad_image", str(error)))
+        opened = self._open(rows)
+        for number, row in enumerate(rows):
+            try:
+                if isinstance(row, DialogueRow):
+                    yield from self._take_dialogue(row, place + number)
+                elif opened:
+                    yield from self._take_opened(opened[number], place + number)
+                else:
+                    yield from self._take_image(row, place + number)
+            except BadImageError as error:
+                if self._options.bad_images == "stop":
+                    raise DataError(str(error)) from error
+                yield self._left_out(place + number, ("bad_image", str(error)))
 
     def _left_out(self, place: int, *skipped: tuple[str, str]) -> Taken:
         return RowNote(int(self._piece.splits[place]), "", (), skipped=skipped, row=place), RowLines()
 
+    def _open(self, rows: Sequence[SourceRow | DialogueRow]) -> list[_Opened | BadImageError]:
+        """Read the headers of images that are taken as they are, and check their boxes all at once."""
+        if self._expander is not None:
+            return []
+        images: list[tuple[SourceRow, ImageBytes, ImageHeader] | BadImageError] = []
+        for row in rows:
+            if isinstance(row, DialogueRow):
+                return []
+            try:
+                images.append((row, *checked_image(row)))
+            except BadImageError as error:
+                images.append(error)  # Those before it come first.
+        good = [image for image in images if not isinstance(image, BadImageError)]
+        sizes_wh = [header.size_wh for _, _, header in good]
+        checked = iter(check_rows([row for row, _, _ in good], sizes_wh, self._options.row) if good else ())
+        return [
+            image if isinstance(image, BadImageError) else _Opened(*image[1:], next(checked))
+            for image in images
+        ]
+
+    def _take_opened(self, found: _Opened | BadImageError, place: int) -> Iterator[Taken]:
+        if isinstance(found, BadImageError):
+            raise found
+        key = quick_key(found.data)
+        variant = Variant(found.checked.row, found.data, "", sources=(key,))
+        return self._take_variant(variant, found.header, key, place, found.checked)
+
     def _take_image(self, row: SourceRow, place: int) -> Iterator[Taken]:
-        data, header = _checked_image(row)
+        data, header = checked_image(row)
+        assert self._expander is not None
         key = content_key(data)
-        if self._expander is None:
-            yield from self._take_variant(Variant(row, data, "", sources=(key,)), header, key, place)
-            return
         split = SPLIT_NAMES[int(self._piece.splits[place])]
         variants = self._expander.expand(row, data, header.size_wh, split)
         while True:
             try:
                 variant = next(variants, None)
             except DataError as error:
-                raise _BadImageError(str(error)) from error
+                raise BadImageError(str(error)) from error
             if variant is None:
                 return
             own = header if variant.data is data else read_header(variant.data)
             yield from self._take_variant(variant, own, key, place)
 
-    def _take_variant(self, variant: Variant, header: ImageHeader, key: str, place: int) -> Iterator[Taken]:
+    def _take_variant(
+        self, variant: Variant, header: ImageHeader, key: str, place: int, checked: CheckedRow | None = None
+    ) -> Iterator[Taken]:
         piece, options, row = self._piece, self._options, variant.row
         image = _name_image(variant, header, int(piece.repeats[place]), int(piece.truth_ids[place]))
-        checked = check_row(row, image.size_wh, options.row)
+        if checked is None:
+            checked = check_row(row, image.size_wh, options.row)
         if not options.keep_empty and not checked.is_answer.any():
             yield self._left_out(place, *checked.skipped, ("empty_image", row.where))
             return
@@ -143,7 +176,7 @@ class RowTaker:
                 skipped = (*skipped, ("bad_phrase", f"{row.where}: {error}"))
                 continue
             if not is_written:
-                _write_image(f"{self._folder}/{image.file_name}", variant.data)
+                write_image(f"{self._folder}/{image.file_name}", variant.data)
                 skipped, is_written = (*found.skipped, *skipped), True
             note = RowNote(
                 split=int(piece.splits[place]),
@@ -165,7 +198,7 @@ class RowTaker:
     def _take_dialogue(self, row: DialogueRow, place: int) -> Iterator[Taken]:
         piece, options = self._piece, self._options
         how = options.for_dialogues(row.where)
-        files = [_checked_bytes(row.where, read) for read in row.read_images]
+        files = [checked_bytes(row.where, read) for read in row.read_images]
         # Many conversations are about one image: named by its content, it is written once.
         names = [f"{IMAGES}/{_digest(data)}{header.suffix}" for data, header in files]
         truth_id = int(piece.truth_ids[place])
@@ -207,37 +240,19 @@ class RowTaker:
         # Others may write the same one, on other machines too: each a file of its own, and whole before
         # it has its name.
         part = self._staging.folder / f"image-{uuid4().hex}{PART_SUFFIX}"
-        _write_image(part, data)
+        write_image(part, data)
         try:
             os.replace(part, path)
         except OSError as error:
             raise unwritable(path, error) from error
 
 
-class _BadImageError(DataError):
-    """An image that is missing, broken, or not as its row says."""
+class _Opened(NamedTuple):
+    """An image that is taken as it is, its header read and its row checked."""
 
-
-def _checked_image(row: SourceRow) -> tuple[ImageBytes, ImageHeader]:
-    data, header = _checked_bytes(row.where, row.read_image)
-    if row.size_wh is not None and header.size_wh != row.size_wh:
-        real, said = (f"{width} x {height}" for width, height in (header.size_wh, row.size_wh))
-        raise _BadImageError(
-            f"{row.where}: the image is {real} pixels but the row says {said}, so its boxes may be wrong; "
-            "mend the row, or pass --bad-images skip"
-        )
-    return data, header
-
-
-def _checked_bytes(where: str, read: Callable[[], ImageBytes]) -> tuple[ImageBytes, ImageHeader]:
-    try:
-        data = read()
-    except DataError as error:
-        raise _BadImageError(str(error)) from error
-    try:
-        return data, read_header(data)
-    except DataError as error:
-        raise _BadImageError(f"{where}: {error}; replace it, or pass --bad-images skip") from error
+    data: ImageBytes
+    header: ImageHeader
+    checked: CheckedRow
 
 
 def _name_image(variant: Variant, header: ImageHeader, repeat: int, truth_id: int) -> TruthImage:
@@ -271,17 +286,3 @@ def _count_dialogue(found: ConvertedDialogue) -> dict[str, int]:
 
 def _digest(data: ImageBytes) -> str:
     return hashlib.blake2b(data, digest_size=10).hexdigest()
-
-
-def _write_image(path: str | Path, data: ImageBytes) -> None:
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
-        try:
-            # A disk that is getting full takes a part, and refuses the rest.
-            written = os.write(handle, data)
-            while written < len(data):
-                written += os.write(handle, memoryview(data)[written:])
-        finally:
-            os.close(handle)
-    except OSError as error:
-        raise unwritable(path, error) from error

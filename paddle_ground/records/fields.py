@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ from paddle_ground.errors import RecordError
 BoxTuple = tuple[float, float, float, float]
 """x_min, y_min, x_max, y_max."""
 
+
+quote: Callable[[str], str] = json.encoder.encode_basestring
+"""Writes a text as `dump` does."""
 
 # Made once: json.dumps would build an encoder for every line.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)

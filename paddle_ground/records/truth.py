@@ -21,7 +21,7 @@ from typing import Any
 
 from paddle_ground.errors import RecordError
 from paddle_ground.files import atomic_writer
-from paddle_ground.records.fields import BoxTuple, Fields, dump, read_object
+from paddle_ground.records.fields import BoxTuple, Fields, dump, quote, read_object
 
 _AFTER_IDS = '"category_id"'
 
@@ -145,7 +145,10 @@ def write_truth(path: str | os.PathLike[str], truth: Truth) -> None:
 
 def truth_image_to_line(image: TruthImage) -> str:
     """Write an image as one line of COCO JSON."""
-    return dump(_image_to_coco(image))
+    if image.prompt or image.phrase:
+        return dump(_image_to_coco(image))
+    (width, height), name = image.size_wh, quote(image.file_name)
+    return f'{{"id": {image.id}, "file_name": {name}, "width": {width}, "height": {height}}}'
 
 
 def truth_box_to_line(box: TruthBox) -> str:
@@ -156,8 +159,8 @@ def truth_box_to_line(box: TruthBox) -> str:
     """
     x_min, y_min, x_max, y_max = box.box_xyxy_px
     width, height, area = x_max - x_min, y_max - y_min, box.area
-    # Written out, since there is one line a box and the encoder takes four times as long. Not for numpy's
-    # numbers, nor for a sum that says that one may not be finite: the encoder knows what to do with those.
+    # Written out: the encoder takes four times as long. It knows what to do with numpy's numbers, though,
+    # and where a sum says that a number may not be finite.
     is_plain = type(width) is type(height) is type(area) is float
     if not (is_plain and math.isfinite(x_min + y_min + width + height + area)):
         return dump(_box_to_coco(box))

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from paddle_ground.answers import AnswerFormat, parse
 from paddle_ground.boxes import iou_matrix
-from paddle_ground.data.convert import RowOptions, convert_row
+from paddle_ground.data.checked import RowOptions
+from paddle_ground.data.convert import convert_row
 from paddle_ground.data.source import SourceRow
 from paddle_ground.records import TruthImage, sample_from_line, sample_to_line
 from paddle_ground.spaces import RELATIVE_1000

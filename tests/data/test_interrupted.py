@@ -38,7 +38,7 @@ progress = lambda done, total: None
 if where == "piece":
     progress = dying(progress)
 elif where == "image":
-    take._write_image = dying(take._write_image)
+    take.write_image = dying(take.write_image)
 elif where == "move":
     os.replace = dying(os.replace)
 module.prepare(module.PrepareOptions(out, source=source, workers=1), progress)
@@ -107,12 +107,12 @@ def test_pieces_that_are_done_are_not_made_again(source_dir, tmp_path):
     written = []
     from paddle_ground.data import take
 
-    real = take._write_image
-    take._write_image = lambda path, data: (written.append(path), real(path, data))
+    real = take.write_image
+    take.write_image = lambda path, data: (written.append(path), real(path, data))
     try:
         prepare(PrepareOptions(output_dir, source=source_dir))
     finally:
-        take._write_image = real
+        take.write_image = real
     assert 0 < len(written) < 31 - 4 * 2
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import io
 import json
 import os
 from pathlib import Path
@@ -11,7 +12,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from paddle_ground.data.expand import quick_key
 from paddle_ground.data.prepare import PrepareOptions, prepare
 from paddle_ground.data.synth import SceneStyle, write_synth
 from paddle_ground.errors import ConfigError, DataError, PaddleGroundError
@@ -219,6 +222,23 @@ def test_equal_checksums_alone_are_no_reason_to_drop_an_image(tmp_path, one_shar
     )
     hashes = check_contract(tmp_path / "out")
     assert len(hashes["train"] | hashes["val"]) == 8
+
+
+def test_large_images_that_differ_in_one_byte_are_all_kept(tmp_path, one_shard, make_row):
+    stream = io.BytesIO()
+    Image.effect_noise((200, 200), 90).convert("RGB").save(stream, "BMP")
+    whole = stream.getvalue()
+    place = next(
+        i for i in range(2000, 9000) if quick_key(whole[:i] + b"x" + whole[i + 1 :]) == quick_key(whole)
+    )
+    images = [whole[:place] + bytes([value]) + whole[place + 1 :] for value in (1, 2, 3, 4, 1, 5, 4)]
+    rows = [make_row(number, data=data, size_wh=(200, 200)) for number, data in enumerate(images)]
+    report = prepare(
+        PrepareOptions(tmp_path / "out", source=one_shard(*rows), val_ratio=0.0, bbox_format="xyxy")
+    )
+    assert report.splits[0].counts["skipped_duplicate_image"] == 2
+    kept = [(tmp_path / "out" / "images" / f"{number:012d}.bmp").read_bytes() for number in (0, 1, 2, 3, 5)]
+    assert kept == [images[number] for number in (0, 1, 2, 3, 5)]
 
 
 def test_images_with_one_id_get_names_of_their_own(tmp_path, one_shard, make_row, image_bytes):

@@ -25,12 +25,12 @@ from paddle_ground.data import pieces, take
 from paddle_ground.data.prepare import PrepareOptions, prepare
 
 pieces.PROCESSES_FROM = 1
-real = take._write_image
+real = take.write_image
 def slowly(path, data):
     (Path(sys.argv[3]) / str(os.getpid())).touch()
     time.sleep(0.2)
     real(path, data)
-take._write_image = slowly
+take.write_image = slowly
 try:
     prepare(PrepareOptions(Path(sys.argv[2]), source=Path(sys.argv[1]), workers=2))
 except KeyboardInterrupt:
@@ -86,14 +86,14 @@ def test_the_output_does_not_depend_on_the_number_of_processes(
 ):
     writers = tmp_path / "writers"
     writers.mkdir()
-    real, own = take._write_image, os.getpid()
+    real, own = take.write_image, os.getpid()
 
     def noting(path, data):
         (writers / str(os.getpid())).touch()
         real(path, data)
 
     prepare(PrepareOptions(tmp_path / "one", source=source_dir, workers=1))
-    monkeypatch.setattr(take, "_write_image", noting)
+    monkeypatch.setattr(take, "write_image", noting)
     seen: list[int] = []
     for number in (2, 3):
         options = PrepareOptions(tmp_path / f"out{number}", source=source_dir, workers=number)
@@ -122,7 +122,7 @@ def test_a_bad_image_is_told_of_as_by_one_process(write_shard, make_row, image_b
 def test_a_lost_worker_is_told_of_and_its_work_is_taken_up(source_dir, tmp_path, in_processes, monkeypatch):
     prepare(PrepareOptions(tmp_path / "expected", source=source_dir, workers=1))
     with monkeypatch.context() as patch:
-        patch.setattr(take, "_write_image", lambda path, data: os.kill(os.getpid(), signal.SIGKILL))
+        patch.setattr(take, "write_image", lambda path, data: os.kill(os.getpid(), signal.SIGKILL))
         with pytest.raises(LostWorkerError, match=r"a worker process was killed.*run the same command again"):
             prepare(PrepareOptions(tmp_path / "out", source=source_dir, workers=2))
     prepare(PrepareOptions(tmp_path / "out", source=source_dir, workers=2))
@@ -166,5 +166,5 @@ def test_nothing_is_forked_beside_other_threads_or_heavy_libraries(monkeypatch):
 def test_an_image_that_the_disk_takes_in_parts_is_written_whole(tmp_path, monkeypatch):
     real = os.write
     monkeypatch.setattr(take.os, "write", lambda handle, data: real(handle, bytes(data[:7])))
-    take._write_image(tmp_path / "image.png", memoryview(bytes(range(100))))
+    take.write_image(tmp_path / "image.png", memoryview(bytes(range(100))))
     assert (tmp_path / "image.png").read_bytes() == bytes(range(100))

@@ -278,7 +278,7 @@ def test_a_run_that_stopped_is_completed_with_the_same_draws(run, make_row, tmp_
     options = {"task": "classes", "ask": "each", "negatives": 0.3, "repeat_factor_threshold": 1.0}
     options |= {"box_order": "random", "language": "mixed", "val_ratio": 0.2, "workers": 1}
     run(rows, output="whole", **options)
-    real, written = take._write_image, []
+    real, written = take.write_image, []
 
     def full(path, data):
         written.append(path)
@@ -287,11 +287,11 @@ def test_a_run_that_stopped_is_completed_with_the_same_draws(run, make_row, tmp_
         real(path, data)
 
     with monkeypatch.context() as patch:
-        patch.setattr(take, "_write_image", full)
+        patch.setattr(take, "write_image", full)
         with pytest.raises(UnwritableError):
             run(rows, **options)
     again = []
-    monkeypatch.setattr(take, "_write_image", lambda path, data: (again.append(path), real(path, data)))
+    monkeypatch.setattr(take, "write_image", lambda path, data: (again.append(path), real(path, data)))
     run(rows, **options)
     assert 0 < len(again) <= 20 - 8  # the first two pieces of four were done, and perhaps another
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")

@@ -7,7 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from paddle_ground.answers import AnswerFormat, AnswerRegion, parse, render
-from paddle_ground.data.convert import RowOptions, answer, check_row
+from paddle_ground.data.checked import RowOptions, check_row
+from paddle_ground.data.convert import answer
 from paddle_ground.data.questions import TaskOptions, ask
 from paddle_ground.errors import DataError
 from paddle_ground.evaluate import evaluate_detection
