@@ -38,7 +38,7 @@ WORK_TEXTS = {
     "metric_ap": ("AP", "AP（平均精度）"),
     "metric_ap50": ("AP50", "AP50（IoU 取 0.5）"),
     "metric_ap75": ("AP75", "AP75（IoU 取 0.75）"),
-    "metric_f1_50": ("F1 at IoU 0.5", "F1（IoU 0.5）"),
+    "metric_f1_50": ("F1 at IoU 0.5", "F1 值（IoU 0.5）"),
     "metric_precision_50": ("Precision at IoU 0.5", "精确率（IoU 0.5）"),
     "metric_recall_50": ("Recall at IoU 0.5", "召回率（IoU 0.5）"),
     "metric_mean_iou": ("Mean IoU of what was found", "命中框的平均 IoU"),
