@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from paddle_ground.evaluate.compare import Comparison, compare_files, render_comparison
     from paddle_ground.evaluate.curves import Curve, detection_curves
     from paddle_ground.evaluate.detection import ClassMetrics, DetectionMetrics, evaluate_detection
+    from paddle_ground.evaluate.gains import mending_gains
     from paddle_ground.evaluate.intervals import Interval, metric_intervals
     from paddle_ground.evaluate.mistakes import CaseMistakes, count_mistakes, find_mistakes
     from paddle_ground.evaluate.report import render_report
@@ -37,6 +38,7 @@ __all__ = [
     "evaluate_text",
     "evaluate_text_files",
     "find_mistakes",
+    "mending_gains",
     "metric_intervals",
     "render_comparison",
     "render_report",
@@ -48,6 +50,7 @@ _HOMES = {
     "compare": ("Comparison", "compare_files", "render_comparison"),
     "curves": ("Curve", "detection_curves"),
     "detection": ("ClassMetrics", "DetectionMetrics", "evaluate_detection"),
+    "gains": ("mending_gains",),
     "intervals": ("Interval", "metric_intervals"),
     "mistakes": ("CaseMistakes", "count_mistakes", "find_mistakes"),
     "report": ("render_report",),

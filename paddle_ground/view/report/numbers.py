@@ -30,12 +30,14 @@ class Measured:
         name: Of its predictions file.
         metrics: All of them.
         mistakes: Kind -> how many boxes, as `count_mistakes` gives it.
+        gains: Kind -> what AP at the report's threshold would gain without it, by `mending_gains`.
         unparsed: Images whose answer could not be read, or that have none.
     """
 
     name: str
     metrics: DetectionMetrics
     mistakes: dict[str, int]
+    gains: dict[str, float]
     unparsed: int
 
 
@@ -62,6 +64,7 @@ def numbers(
         "details": _details(metrics, before.metrics if before else None),
         "mistakes": {
             "after": after.mistakes, "before": before.mistakes if before else None,
+            "gains": [_gains(after), _gains(before) if before else None],
             "unparsed": [after.unparsed, before.unparsed if before else None],
         },
         "curves": _curves(metrics.curves),
@@ -69,6 +72,10 @@ def numbers(
         "classes": _classes(metrics.classes, before.metrics.classes if before else ()),
         "confusion": _confusion(metrics.confusion),
     }  # fmt: skip
+
+
+def _gains(measured: Measured) -> dict[str, float | None]:
+    return {kind: _rounded(gain) for kind, gain in measured.gains.items()}
 
 
 def _headline(intervals: Sequence[Interval], comparison: Comparison | None) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from typing import Any
 from paddle_ground.errors import EvaluationError
 from paddle_ground.evaluate.compare import RESAMPLES, compare_tables, match_table
 from paddle_ground.evaluate.detection import evaluate_detection
+from paddle_ground.evaluate.gains import mending_gains
 from paddle_ground.evaluate.intervals import table_intervals
 from paddle_ground.evaluate.mistakes import BACKGROUND_IOU, count_mistakes
 from paddle_ground.evaluate.pairing import pair_up, truth_about
@@ -140,11 +141,13 @@ class _Model:
         self.entries: list[Entry] = entries_of(self.predictions, truth, cases, iou_threshold)
         for case in cases:
             case.matched.clear()  # done with; of thousands of images it is a hundred megabytes
+        mistakes = [entry.mistakes for entry in self.entries]
         # The folder tells models apart, and the file most often does not.
         self.measured = Measured(
             "/".join(Path(path).parts[-2:]),
             metrics,
-            count_mistakes([entry.mistakes for entry in self.entries]),
+            count_mistakes(mistakes),
+            mending_gains(cases, mistakes),
             sum(not entry.is_read for entry in self.entries),
         )
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 import base64
 import io
 import logging
+import math
 import os
+from bisect import bisect_left
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
+from itertools import repeat
 from pathlib import Path
 
 from PIL import Image
@@ -20,8 +23,9 @@ _log = logging.getLogger(__name__)
 _PREFIX = "data:image/webp;base64,"
 # Longer side in pixels, WebP quality: from what a screen shows to what one can just recognise.
 _SIZES = (
-    (960, 78), (768, 75), (640, 72), (512, 68), (416, 62), (320, 55), (256, 50), (208, 42), (176, 36),
-    (144, 30), (112, 26), (80, 22),
+    (960, 78), (768, 75), (640, 72), (512, 68), (416, 62), (368, 58), (320, 55), (288, 52), (256, 50),
+    (232, 46), (208, 42), (192, 39), (176, 36), (160, 33), (144, 30), (128, 28), (112, 26), (96, 24),
+    (80, 22),
 )  # fmt: skip
 _TRIED = 32
 _THREADS = 8
@@ -41,20 +45,27 @@ def make_thumbnails(paths: Sequence[Path], budget_bytes: int) -> list[str | None
     if not paths:
         return []
     made: list[str | None] = []
-    tried = paths[:: max(1, len(paths) // _TRIED)]
     with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as workers:
-        for size in _SIZES:
-            # Most sizes are ruled out by a few pictures; only the last one or two are made of all.
-            few = [len(one) for one in workers.map(_shrink, tried, [size] * len(tried)) if one]
-            if size != _SIZES[-1] and sum(few) * len(paths) > budget_bytes * len(few):
-                continue
-            made = list(workers.map(_shrink, paths, [size] * len(paths)))
+        for size in _SIZES[_first_to_make(workers, paths, budget_bytes) :]:
+            made = list(workers.map(_shrink, paths, repeat(size)))
             if sum(len(one) for one in made if one) <= budget_bytes:
                 break
     unread = sum(one is None for one in made)
     if unread:
         _log.warning("%d of %d pictures can't be read; the report shows their boxes alone", unread, len(made))
     return _within(made, budget_bytes)
+
+
+def _first_to_make(workers: Executor, paths: Sequence[Path], budget_bytes: int) -> int:
+    """Tell from a few pictures at which of the sizes all of them should fit; the last one where none does."""
+    tried = paths[:: max(1, len(paths) // _TRIED)]
+
+    def fits(row: int) -> bool:
+        few = [len(one) for one in workers.map(_shrink, tried, repeat(_SIZES[row])) if one]
+        return sum(few) * len(paths) <= budget_bytes * len(few)
+
+    # Smaller ones take fewer bytes: a handful of sizes decides.
+    return min(bisect_left(range(len(_SIZES)), True, key=fits), len(_SIZES) - 1)
 
 
 def _within(made: list[str | None], budget_bytes: int) -> list[str | None]:
@@ -72,7 +83,9 @@ def _shrink(path: Path, size: tuple[int, int]) -> str | None:
     longer_side, quality = size
     try:
         with Image.open(path) as image:
-            image.draft("RGB", (longer_side, longer_side))  # JPEG: decoded at half its size or less
+            scale = longer_side / max(image.size)
+            # JPEG: decoded at a half, a quarter or an eighth, where that is enough.
+            image.draft("RGB", (math.ceil(scale * image.width), math.ceil(scale * image.height)))
             picture = _on_white(image)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None

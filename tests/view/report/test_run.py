@@ -20,6 +20,7 @@ from paddle_ground.errors import EvaluationError, RecordError
 from paddle_ground.evaluate import evaluate_files
 from paddle_ground.records import Prediction, PredictionSink, Truth, TruthImage, write_truth
 from paddle_ground.view import write_report
+from paddle_ground.view.report import thumbnails
 from paddle_ground.view.report.command import _truth_of
 from paddle_ground.view.report.page import build_page, pack
 from paddle_ground.view.report.thumbnails import make_thumbnails
@@ -79,6 +80,10 @@ def test_the_numbers_are_those_of_eval(run, tmp_path) -> None:
         "missed": 3, "false": 1, "misplaced": 1, "wrong_label": 1, "wrong_label_and_place": 0, "duplicate": 1,
     }  # fmt: skip
     assert told["mistakes"]["unparsed"] == [1, 1]
+    gains = told["mistakes"]["gains"]
+    # The false box has an unknown name, and AP counts known ones.
+    assert {kind for kind, gain in gains[0].items() if gain} == {"missed", "misplaced", "wrong_label"}
+    assert gains[1]["missed"] > gains[0]["missed"]
     assert [row[0] for row in told["classes"]] == ["cat", "dog"]
     assert told["names"]["before"].endswith("before.jsonl")
     assert told["images"] == len(told["cases"]) == 30
@@ -171,6 +176,38 @@ def test_thumbnails_use_their_budget_and_keep_it(tmp_path, budget) -> None:
         with Image.open(io.BytesIO(base64.b64decode(one.partition(",")[2]))) as picture:
             assert picture.format == "WEBP"
             assert picture.width / picture.height == pytest.approx(4 / 3, abs=0.03)
+
+
+@pytest.mark.parametrize("number", [1, 5, 5000, 12_000])
+def test_any_number_of_pictures_fits_and_has_the_largest_size_that_does(monkeypatch, number) -> None:
+    sizes: list[int] = []
+
+    def pretend(path: Path, size: tuple[int, int]) -> str:
+        sizes.append(size[0])
+        return "x" * (size[0] ** 2 // 8 + 30 * int(path.name))  # pictures differ
+
+    monkeypatch.setattr(thumbnails, "_shrink", pretend)
+    budget = 15_000_000
+    made = make_thumbnails([Path(str(i % 7)) for i in range(number)], budget)
+    total = sum(len(one) for one in made if one)
+    assert None not in made
+    assert total <= budget
+    ladder = [side for side, _ in thumbnails._SIZES]
+    used = ladder.index(sizes[-1])
+    assert used == 0 or number * (ladder[used - 1] ** 2 // 8) > 0.9 * budget  # the next one would be too much
+    assert len(sizes) < 1.1 * number + 200  # each is made once, but for a few
+
+
+def test_pictures_unlike_those_tried_are_made_again_smaller(monkeypatch) -> None:
+    # Of these only every fiftieth is tried, and just these are small.
+    paths = [Path("small" if i % 50 == 0 else "large") for i in range(1600)]
+    monkeypatch.setattr(
+        thumbnails, "_shrink", lambda path, size: "x" * (size[0] ** 2 // (80 if path.name == "small" else 8))
+    )
+    budget = 4_000_000
+    made = make_thumbnails(paths, budget)
+    assert None not in made
+    assert budget / 2 < sum(len(one) for one in made if one) <= budget
 
 
 def test_a_thumbnail_shows_stored_pixels_and_transparency_as_white(tmp_path) -> None:

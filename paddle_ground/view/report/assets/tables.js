@@ -85,19 +85,23 @@ function table(caption, columns, rows, words = 1) {
 function showMistakes(choose) {
   const told = DATA.mistakes;
   const rows = [...MISTAKES.map((kind) => [kind, told.after[kind], told.before && told.before[kind]]), ['unparsed', ...told.unparsed]];
+  const [gains, gainsBefore] = told.gains;
+  const gain = (of, kind, style) => h('td', {class: style}, kind in of ? signed(of[kind]).replace('±', '') : '–');
   const longest = Math.max(1, ...rows.flatMap(([, after, before]) => [after, before || 0]));
   const bar = (value, style) => svg('svg', {class: 'bar', viewBox: '0 0 300 10', preserveAspectRatio: 'none', 'aria-hidden': 'true'},
     svg('rect', {class: style, width: 300 * value / longest, height: 10}));
   byId('mistake-bars').append(h('table', {class: 'bars'},
-    h('thead', null, h('tr', null, ['Kind', '', HAS_BEFORE ? 'Before' : null, HAS_BEFORE ? 'After' : 'Boxes']
-      .filter((name) => name !== null).map((name) => h('th', {scope: 'col'}, name)))),
+    h('thead', null, h('tr', null, ['Kind', '', ...(HAS_BEFORE ? ['Before', 'After', 'Gain before', 'Gain after'] : ['Boxes', 'Gain'])]
+      .map((name) => h('th', {scope: 'col'}, name)))),
     h('tbody', null, rows.map(([kind, after, before]) => h('tr', {'data-kind': kind},
       h('th', {scope: 'row'},
         h('button', {type: 'button', class: 'link', click: () => choose(kind)}, h('i', {class: `key ${kind}`, 'aria-hidden': 'true'}), KIND_WORDS[kind][0]),
         h('small', null, KIND_WORDS[kind][1])),
       h('td', {class: 'bar-cell'}, HAS_BEFORE ? bar(before, 'before') : null, bar(after, `after ${kind}`)),
       HAS_BEFORE ? h('td', null, before.toLocaleString('en')) : null,
-      h('td', {class: 'strong'}, after.toLocaleString('en'), kind === 'unparsed' ? h('small', null, 'images') : null))))));
+      h('td', {class: 'strong'}, after.toLocaleString('en'), kind === 'unparsed' ? h('small', null, 'images') : null),
+      HAS_BEFORE ? gain(gainsBefore, kind) : null, gain(gains, kind, 'strong')))))),
+    h('p', {class: 'note'}, `Gain: points of AP at IoU ${DATA.iou} if every mistake of the kind were mended and all others stayed (TIDE’s dAP). Gains don’t add up.`));
 }
 
 // --- classes -----------------------------------------------------------------------------------------------
