@@ -131,6 +131,8 @@ def strategy_problems(values: Mapping[str, Any]) -> Iterator[tuple[str, str, boo
             "sample once; set `mix_strategy: interleave_over`, or equal weights",
             True,
         )
+    elif strategy == "random" and values.get("max_steps") in (None, "", 0, -1):
+        yield "max_steps", "is missing, which `mix_strategy: random` needs; set it", True
     elif strategy == "random" and "num_samples_each_epoch" not in values:
         yield (
             "num_samples_each_epoch",

@@ -16,12 +16,18 @@ from pathlib import Path
 from paddle_ground.errors import PaddleGroundError
 from paddle_ground.train.config import TrainConfig
 from paddle_ground.train.lint import Finding, lint
-from paddle_ground.train.plan.data_lengths import DataLengths, measure_lengths
+from paddle_ground.train.plan.data_lengths import DataLengths
 from paddle_ground.train.plan.memory import GIB
+from paddle_ground.train.plan.mixture import measure_epoch
 from paddle_ground.train.plan.report import overrides_text
 from paddle_ground.train.plan.verdict import Machine, Plan, make_plan
 
 Word = Callable[[str], str]
+_MIXING = (
+    "train_dataset_path", "train_dataset_prob", "train_dataset_type", "mix_strategy", "seed",
+    "num_samples_each_epoch",
+)  # fmt: skip
+"""Keys that decide which samples an epoch holds."""
 
 
 def plan_of(config: TrainConfig, gpus: int, gpu_memory: float) -> Plan:
@@ -52,20 +58,26 @@ def _lengths(config: TrainConfig) -> DataLengths:
     named = str(config.values.get("train_dataset_path") or "").split(",")
     marks = []
     for part in named:
-        path = Path(part.strip())
+        path = Path(part.strip().partition("#")[0])
         try:
             found = path.stat()
             marks.append((str(path), found.st_mtime_ns, found.st_size))
         except OSError:
             continue
     model = str(config.values.get("model_name_or_path") or "")
-    return _measured(tuple(marks), model, config.grounding.image_max_pixels)
+    mixing = tuple((key, config.values[key]) for key in _MIXING if key in config.values)
+    return _measured(tuple(marks), mixing, model, config.grounding.image_max_pixels)
 
 
 @lru_cache(maxsize=32)
-def _measured(marks: tuple[tuple[str, int, int], ...], model: str, max_pixels: int | None) -> DataLengths:
-    # Lengths are of whole samples, whatever fits a row; the limit is not theirs.
-    return measure_lengths([Path(path) for path, _, _ in marks], model, 1 << 20, max_pixels)
+def _measured(
+    marks: tuple[tuple[str, int, int], ...],
+    mixing: tuple[tuple[str, str | int | float], ...],
+    model: str,
+    max_pixels: int | None,
+) -> DataLengths:
+    # Lengths are of whole samples, whatever fits a row; the limit is not theirs. Marks tell new files apart.
+    return measure_epoch(dict(mixing), model, 1 << 20, max_pixels)
 
 
 def plan_html(config: TrainConfig, gpus: int, gpu_memory: float, word: Word) -> tuple[str, Plan | None]:

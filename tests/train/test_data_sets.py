@@ -89,7 +89,8 @@ TWO = {"train_dataset_path": "a,b", "train_dataset_prob": "0.7,0.3"}
     [
         ({}, "train_dataset_prob", True),
         ({"mix_strategy": "interleave"}, "mix_strategy", True),
-        ({"mix_strategy": "random"}, "num_samples_each_epoch", False),
+        ({"mix_strategy": "random", "max_steps": 9}, "num_samples_each_epoch", False),
+        ({"mix_strategy": "random", "num_samples_each_epoch": 100}, "max_steps", True),
         (
             {"train_dataset_path": "my data/a,b", "mix_strategy": "interleave_over"},
             "train_dataset_path",
@@ -105,7 +106,7 @@ def test_weights_that_would_not_be_trained_are_told(more: dict[str, str], key: s
     "more",
     [
         {"mix_strategy": "interleave_over"},
-        {"mix_strategy": "random", "num_samples_each_epoch": 100},
+        {"mix_strategy": "random", "num_samples_each_epoch": 100, "max_steps": 9},
         {"train_dataset_prob": "1,1"},
     ],
 )

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from paddle_ground.errors import ConfigError
 from paddle_ground.train.config import TrainConfig
 from paddle_ground.train.lint import Finding, lint
-from paddle_ground.train.plan.data_lengths import DataLengths, measure_lengths
+from paddle_ground.train.plan.data_lengths import DataLengths
 from paddle_ground.train.plan.duration import Duration, duration
 from paddle_ground.train.plan.memory import GIB, Memory, Setup, step_memory, trainable_numbers
+from paddle_ground.train.plan.mixture import measure_epoch
 from paddle_ground.train.plan.model_size import ModelSize, model_size
 from paddle_ground.train.plan.settings import (
     Schedule,
@@ -139,8 +139,7 @@ def make_plan(config: TrainConfig, machine: Machine, data: DataLengths | None = 
     model = model_size(name)
     longest = max_seq_len(config.values)
     if data is None:
-        paths = [Path(part.strip()) for part in str(config.values.get("train_dataset_path") or "").split(",")]
-        data = measure_lengths(paths, name, longest, config.grounding.image_max_pixels)
+        data = measure_epoch(config.values, name, longest, config.grounding.image_max_pixels)
     setup = read_setup(config, model, data, machine.gpus, round(machine.reserve * GIB))
     schedule = read_schedule(config, data, machine.gpus)
     memory = step_memory(model, setup)
