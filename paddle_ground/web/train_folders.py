@@ -41,12 +41,14 @@ class TrainPlace:
     data: Path | None = None
 
     def configurations(self) -> list[str]:
-        """List the YAMLs, by their paths from the folder on."""
+        """List the YAMLs of trainings, by their paths from the folder on."""
         found = (
             path
             for folder, names in _walk(self.configs)
             for name in names
-            if name.endswith((".yaml", ".yml")) and not (path := folder / name).is_symlink()
+            if name.endswith((".yaml", ".yml"))
+            and not (path := folder / name).is_symlink()
+            and _is_training(path)
         )
         return sorted(path.relative_to(self.configs).as_posix() for path in islice(found, _MOST))
 
@@ -66,8 +68,8 @@ class TrainPlace:
         Raises:
             ConfigError: The name leads out of the folder, or is none of a YAML.
         """
-        folder, _, file = name.strip().rpartition("/")
-        parent = folder_below(self.configs, folder) if folder else self.configs
+        folder, slash, file = name.strip().rpartition("/")
+        parent = folder_below(self.configs, folder) if slash else self.configs
         path = parent / file
         if not _YAML.fullmatch(file) or path.is_symlink() or path.is_dir():
             raise ConfigError(f"{_short(name)}: no name of a YAML; expected letters, digits, . _ - and .yaml")
@@ -155,6 +157,15 @@ def _walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
     for folder, names in walk(root):
         if not any(_INSIDE_RUN.fullmatch(part) for part in folder.relative_to(root).parts):
             yield folder, names
+
+
+def _is_training(path: Path) -> bool:
+    """Tell a training's YAML from others: it says what is trained on."""
+    try:
+        with path.open("rb") as stream:
+            return b"\ntrain_dataset_path:" in b"\n" + stream.read(1 << 16)
+    except OSError:
+        return False
 
 
 def _changed(path: Path) -> float:
