@@ -99,14 +99,19 @@ class Generation:
 
         batch = collate([row.prompt for row in rows], self._pad)
         token_ids, mask = paddle.to_tensor(batch.token_ids), paddle.to_tensor(batch.mask)
-        grids = paddle.to_tensor(batch.grids_thw)
+        # Questions in words alone take no way through the vision tower.
+        patches, grids = (
+            (paddle.to_tensor(batch.patches), paddle.to_tensor(batch.grids_thw))
+            if len(batch.patches)
+            else (None, None)
+        )
         positions, deltas = self._model.model.get_rope_index(
             token_ids, image_grid_thw=grids, attention_mask=mask
         )
         cache = DynamicCache(config=self._model.config.text_config)
         out = self._model.model(
             input_ids=token_ids,
-            pixel_values=paddle.to_tensor(batch.patches),
+            pixel_values=patches,
             image_grid_thw=grids,
             attention_mask=mask if bool((batch.mask == 0).any()) else None,
             position_ids=positions,

@@ -34,9 +34,9 @@ class Prompt:
 
     Attributes:
         token_ids: Shape (L,), image tokens repeated.
-        patches: Shape (P, values of a patch), float32: all images of the request.
+        patches: Shape (P, values of a patch), float32: all images of the request; (0, 0) without one.
         grids_thw: Shape (images, 3): frames, rows and columns of patches.
-        size_wh: Width and height of the first image, in stored pixels.
+        size_wh: Width and height of the first image, in stored pixels; zeros without one.
         more_sizes_wh: Of the further ones.
     """
 
@@ -54,7 +54,7 @@ class PromptBatch:
     Attributes:
         token_ids: Shape (B, L).
         mask: Shape (B, L), 1 for a token and 0 for padding.
-        patches: Shape (all patches, values of a patch).
+        patches: Shape (all patches, values of a patch); (0, 0) where no prompt has an image.
         grids_thw: Shape (all images, 3).
     """
 
@@ -99,6 +99,9 @@ class Preprocessor:
         # The template wants pairs of turns; the answer's place is left empty.
         turns.append({"role": "assistant", "content": ""})
         token_ids, _ = self._template.encode_oneturn(self._processor.tokenizer, turns, system)
+        if not images:
+            nothing, no_grid = np.zeros((0, 0), np.float32), np.zeros((0, 3), np.int64)
+            return Prompt(np.asarray(token_ids, np.int64), nothing, no_grid, (0, 0))
         return Prompt(
             token_ids=np.asarray(token_ids, np.int64),
             patches=np.asarray(inputs["pixel_values"].numpy(), np.float32),
@@ -140,6 +143,6 @@ def collate(prompts: Sequence[Prompt], pad_token_id: int) -> PromptBatch:
     return PromptBatch(
         token_ids=token_ids,
         mask=mask,
-        patches=np.concatenate([prompt.patches for prompt in prompts]),
+        patches=np.concatenate([p.patches for p in prompts if len(p.patches)] or [prompts[0].patches]),
         grids_thw=np.concatenate([prompt.grids_thw for prompt in prompts]),
     )

@@ -20,11 +20,12 @@ ImageSource: TypeAlias = "str | Path | Image.Image"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One question about an image.
+    """One question, nearly always about an image.
 
     Attributes:
-        image: The picture. Its pixels are taken as they are stored: an EXIF rotation is not applied,
-            because training does not apply one either, and boxes are in the pixels of the file.
+        image: The picture; None for a question in words alone. Its pixels are taken as they are stored:
+            an EXIF rotation is not applied, because training does not apply one either, and boxes are
+            in the pixels of the file.
         prompt: What the user asks. `<image>` marks say where pictures stand; pictures that have no
             mark stand in front, in order.
         more_images: Further pictures of the same question.
@@ -33,7 +34,7 @@ class Request:
         boxes: What fills their `<bbox>` marks, in order, in the model's coordinate space.
     """
 
-    image: ImageSource
+    image: ImageSource | None
     prompt: str
     more_images: tuple[ImageSource, ...] = ()
     earlier: tuple[Message, ...] = ()
@@ -43,7 +44,7 @@ class Request:
     @property
     def images(self) -> tuple[ImageSource, ...]:
         """All pictures, in order."""
-        return (self.image, *self.more_images)
+        return self.more_images if self.image is None else (self.image, *self.more_images)
 
     @classmethod
     def from_sample(cls, sample: Sample, images: tuple[ImageSource, ...]) -> Request:
@@ -81,7 +82,7 @@ class Answer:
         seconds: This answer's share of the time that its batches took.
         finish_reason: "stop" at an end token, "length" where `max_new_tokens` cut it off, "loop" where
             a guard ended an answer that went round in circles.
-        size_wh: Width and height of the request's first image, in stored pixels.
+        size_wh: Width and height of the request's first image, in stored pixels; zeros without one.
         prompt_tokens: Length of the question, image tokens included.
         logprobs: The natural logarithm of each token's probability among those that were allowed; 0 for
             a token that a grammar forced. () where nobody counted.

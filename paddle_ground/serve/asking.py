@@ -8,6 +8,7 @@ Knows neither sockets nor HTTP.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -20,6 +21,7 @@ from paddle_ground.errors import DataError
 from paddle_ground.infer import Answer, Engine, Request
 from paddle_ground.infer.grammar import Grammar
 from paddle_ground.infer.grounding import constraint_of, query_labels, read_answer
+from paddle_ground.infer.loops import RepeatGuard
 from paddle_ground.infer.rows import Constraint, Row
 from paddle_ground.prompts import DETECT_ALL, query_prompt
 from paddle_ground.records.samples import IMAGE_MARK
@@ -69,15 +71,16 @@ def ask(engine: Engine, number: int, job: Job, max_context: int) -> Asked:
 
     Raises:
         ContextFullError: The question leaves no room.
-        DataError: An image can't be read.
+        DataError: An image can't be read, or boxes are asked for without one.
         RecordError: Marks and images don't match.
         ConfigError: A blank phrase or class name.
     """
     images = [_open(number, blob) for number, blob in enumerate(job.images, start=1)]
-    if not images:
-        raise DataError("no image in this question; this model answers questions about images")
+    if not images and (job.search is not None or job.boxes is not None or job.constrained):
+        raise DataError("boxes are asked for, but there is no image to find things in; send one")
     prompt, earlier = _question(engine, job)
-    read = engine.prepare(Request(images[0], prompt, more_images=tuple(images[1:]), earlier=tuple(earlier)))
+    first = images[0] if images else None
+    read = engine.prepare(Request(first, prompt, more_images=tuple(images[1:]), earlier=tuple(earlier)))
     room = max_context - len(read.token_ids)
     if room < (1 if job.max_tokens is None else job.limit):
         raise ContextFullError(
@@ -145,6 +148,8 @@ def _row(engine: Engine, job: Job, read: Any, limit: int, prompt: str) -> Row:
 
 def _constraint(engine: Engine, job: Job, prompt: str, size_wh: tuple[int, int]) -> Constraint:
     trained = engine.grounding
+    if not job.images:  # Words alone: no borders at which coordinates end.
+        return RepeatGuard(engine.vocabulary, coord_max=math.inf)
     if job.boxes is not None:
         # Also for a model that doesn't say its format: who asks for a schema gets it.
         grammar = engine.grammar(job.boxes.labels) or _json_grammar(engine, job.boxes)

@@ -6,9 +6,9 @@ refused unless they say what happens anyway. Imported with the first app only: p
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 MAX_CHOICES = 16
 _MAX_SEED = 2**63 - 1
@@ -30,6 +30,16 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
 }
 
 
+def _whole(text: str) -> str:
+    if any("\ud800" <= sign <= "\udfff" for sign in text):
+        raise ValueError("half a surrogate pair; it is no valid Unicode")  # no tokenizer takes it
+    return text
+
+
+Text = Annotated[str, AfterValidator(_whole)]
+"""What reaches the model, or is looked for in its answer."""
+
+
 class Strict(BaseModel):
     """No field that isn't known, no text where a number is meant."""
 
@@ -40,7 +50,7 @@ class TextPart(Strict):
     """A piece of text."""
 
     type: Literal["text"]
-    text: str
+    text: Text
 
 
 class ImageURL(Strict):
@@ -61,7 +71,7 @@ class Turn(Strict):
     """One turn of a conversation."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[TextPart | ImagePart]
+    content: Text | list[TextPart | ImagePart]
     name: str | None = Field(None, description="Passed over.")
     refusal: str | None = Field(None, description="Passed over.")
 
@@ -105,7 +115,7 @@ class ChatRequest(Drawing):
     max_tokens: int | None = Field(None, ge=1, le=1_000_000)
     max_completion_tokens: int | None = Field(None, ge=1, le=1_000_000)
     n: int | None = Field(None, ge=1, le=MAX_CHOICES)
-    stop: str | list[str] | None = None
+    stop: Text | list[Text] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     logprobs: bool | None = None
@@ -163,7 +173,7 @@ class GroundRequest(Drawing):
     model: str | None = None
     image: str = Field(description="A `data:` URL, or what the server allows.")
     phrase: str | None = Field(None, max_length=2000, description="What to look for, in words.")
-    classes: list[str] | None = Field(None, min_length=1, max_length=1000, description="Or by names.")
+    classes: list[Text] | None = Field(None, min_length=1, max_length=1000, description="Or by names.")
     lang: Literal["en", "zh"] = Field("en", description="Language of the prompt around it.")
     max_tokens: int | None = Field(None, ge=1, le=1_000_000)
     min_score: float = Field(0.0, ge=0, le=1, description="Leave out regions that score less.")

@@ -244,6 +244,8 @@ BAD: list[tuple[dict[str, Any], int, str]] = [
     ({"messages": [{"role": "user", "content": "a"}, {"role": "user", "content": "b"}]}, 400, "messages"),
     ({"messages": [{"role": "assistant", "content": "a"}]}, 400, "messages"),
     ({"messages": [{"role": "tool", "content": "a"}]}, 400, "role"),
+    ({"messages": [{"role": "user", "content": "\ud800"}]}, 400, "messages.0.content"),
+    ({"stop": "\udfff"}, 400, "stop"),
 ]  # fmt: skip
 
 
@@ -253,7 +255,10 @@ def test_what_cannot_be_kept_is_refused_by_name(
 ) -> None:
     body = {"model": "tiny", "messages": [turn(photo())], **change}
     for stream in (False, True):
-        answer = HTTP.post(url + "/v1/chat/completions", json={**body, "stream": stream})
+        answer = HTTP.post(
+            url + "/v1/chat/completions", content=json.dumps({**body, "stream": stream}),
+            headers={"Content-Type": "application/json"},
+        )  # fmt: skip
         assert answer.status_code == status, answer.text
         error = answer.json()["error"]
         assert set(error) == {"message", "type", "param", "code"}
