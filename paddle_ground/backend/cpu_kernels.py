@@ -6,7 +6,7 @@ times faster. Does not know: data, training arguments, GPUs (nothing here is app
 
 Upstream symptoms mended:
 - `RMSNorm` calls `fused_rms_norm_ext`, which has no CPU kernel, or `pow`, ten times slower than a product.
-- The patch embedding is a Conv3D whose stride equals its kernel: one matrix product.
+- The patch embedding is a Conv3D: see `patch_embedding`.
 - Vision attention builds a dense mask over all patches of the batch; an image attends only to itself.
 - Rotary embedding slices and concatenates along the last axis; a product with a constant matrix is faster.
 - Positions and rotary angles of an image grid are computed with hundreds of small operators a step.
@@ -26,6 +26,7 @@ from paddleformers.nn import norm as pf_norm
 from paddleformers.nn.attention.interface import ALL_ATTENTION_FUNCTIONS
 from paddleformers.transformers.qwen3_vl import modeling as qwen3_vl
 
+from paddle_ground.backend import patch_embedding
 from paddle_ground.backend.cpu_attention import (
     attend,
     attention_bias,
@@ -58,13 +59,6 @@ def layer_norm_forward(self: Any, input: paddle.Tensor) -> paddle.Tensor:
         return stock
     normal: paddle.Tensor = LayerNorm.apply(input, self.weight, self.bias, self._epsilon)
     return normal
-
-
-def patch_embed_forward(self: Any, hidden_states: paddle.Tensor) -> paddle.Tensor:
-    """Project flat patches with one matrix product; (patches, values) -> (patches, hidden)."""
-    weight = self.proj.weight.reshape([self.embed_dim, -1])
-    flat = hidden_states.astype(weight.dtype).reshape([-1, weight.shape[1]])
-    return paddle.matmul(flat, weight, transpose_y=True) + self.proj.bias
 
 
 def mlp_forward(self: Any, x: paddle.Tensor) -> paddle.Tensor:
@@ -243,7 +237,7 @@ PATCHES: tuple[tuple[Any, str, Any], ...] = (
     (pf_mlp.MLP, "forward", mlp_forward),
     (paddle.nn.LayerNorm, "forward", layer_norm_forward),
     (paddle.Tensor, "masked_scatter", masked_scatter),
-    (qwen3_vl.Qwen3VLVisionPatchEmbed, "forward", patch_embed_forward),
+    patch_embedding.QWEN3_VL,
     (qwen3_vl.Qwen3VLVisionAttention, "forward", vision_attention_forward),
     (qwen3_vl.Qwen3VLVisionModel, "rot_pos_emb", rot_pos_emb),
     (qwen3_vl.Qwen3VLVisionModel, "fast_pos_embed_interpolate", fast_pos_embed_interpolate),

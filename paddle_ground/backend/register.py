@@ -59,6 +59,11 @@ def prepare_process(args: dict[str, Any]) -> None:
             "grounding.evaluate_every answers with the native model only; "
             "set grounding.implementation: native, or leave the key out"
         )
+    if settings.fast_patch_embedding and implementation != "native":
+        raise ConfigError(
+            "grounding.fast_patch_embedding is for the native model only; "
+            "set grounding.implementation: native, or leave the key out"
+        )
 
     from paddle_ground.backend import (
         adapters,
@@ -98,6 +103,11 @@ def prepare_process(args: dict[str, Any]) -> None:
         data_path.apply()
         gloo.apply()
         logger.info(f"paddle_ground: CPU kernels are in place, {threads} threads a process")
+    if settings.fast_patch_embedding is not None:
+        from paddle_ground.backend import patch_embedding
+
+        patch_embedding.use(settings.fast_patch_embedding)
+        logger.info(f"paddle_ground: fast_patch_embedding: {settings.fast_patch_embedding}")
     mends.write_grounding_beside_checkpoints(settings, args)
 
 

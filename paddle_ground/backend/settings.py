@@ -45,6 +45,8 @@ class GroundingSettings:
         lora_targets: Layers that get an adapter, by the last part of PaddleFormers' names: qkv_proj, o_proj,
             up_gate_proj, down_proj in the decoder; qkv, proj, linear_fc1, linear_fc2 in Qwen3-VL's vision
             tower; empty for all of them.
+        fast_patch_embedding: Compute the vision tower's patch embedding as one matrix product (see
+            `patch_embedding`); none for on on a CPU, off elsewhere.
     """
 
     implementation: str = "auto"
@@ -55,6 +57,7 @@ class GroundingSettings:
     keep_best: str | None = None
     stop_after: int | None = None
     lora_targets: tuple[str, ...] = ()
+    fast_patch_embedding: bool | None = None
 
     @classmethod
     def from_mapping(cls, section: Mapping[str, Any]) -> GroundingSettings:
@@ -78,6 +81,9 @@ class GroundingSettings:
             if not left_out and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
                 problems.append(f"`grounding.{key}` is {value!r}; expected a positive whole number of {unit}")
         problems += _best_problems(section)
+        fast = section.get("fast_patch_embedding")
+        if fast is not None and not isinstance(fast, bool):
+            problems.append(f"`grounding.fast_patch_embedding` is {fast!r}; expected true or false")
         targets = section.get("lora_targets") or ()
         if isinstance(targets, str) or not all(isinstance(name, str) for name in targets):
             problems.append(f"`grounding.lora_targets` is {targets!r}; expected a list, [qkv_proj, o_proj]")

@@ -5,7 +5,7 @@ the same numbers (tests compare outputs and gradients with the stock ones). Norm
 text are shared with Qwen3-VL and stand in `cpu_kernels` and `cpu_attention`.
 
 Upstream symptoms mended:
-- The patch embedding is a Conv3D whose stride equals its kernel: one matrix product.
+- The patch embedding is a Conv3D: see `backend.patch_embedding`.
 - Windows are laid out with dozens of small operators an image, at every step.
 - Vision attention calls the kernel once a window; windows of one length fit in one batch.
 - The merger asks for a view, which has the wrong shape where strided views are off (`backend.contiguous`).
@@ -20,16 +20,10 @@ import numpy as np
 import paddle
 from paddleformers.transformers.qwen2_5_vl import modeling
 
+from paddle_ground.backend import patch_embedding
 from paddle_ground.backend.cpu_attention import attend, attention_bias, grouped_attention, rotate
 from paddle_ground.backend.positions import Grid, rope_index
 from paddle_ground.backend.qwen2_5_vl.windows import by_length, patch_places, window_layout
-
-
-def patch_embed_forward(self: Any, hidden_states: paddle.Tensor) -> paddle.Tensor:
-    """Project flat patches with one matrix product; (patches, values) -> (patches, hidden)."""
-    weight = self.proj.weight.reshape([self.embed_dim, -1])
-    flat = hidden_states.astype(weight.dtype).reshape([-1, weight.shape[1]])
-    return paddle.matmul(flat, weight, transpose_y=True)
 
 
 def merger_forward(self: Any, x: paddle.Tensor) -> paddle.Tensor:
@@ -182,7 +176,7 @@ def _grids(grid_thw: paddle.Tensor) -> list[Grid]:
 
 
 PATCHES: tuple[tuple[Any, str, Any], ...] = (
-    (modeling.Qwen2_5_VisionPatchEmbed, "forward", patch_embed_forward),
+    patch_embedding.QWEN2_5_VL,
     (modeling.Qwen2_5_VLPatchMerger, "forward", merger_forward),
     (modeling.Qwen2_5_VisionTransformerPretrainedModel, "rot_pos_emb", rot_pos_emb),
     (modeling.Qwen2_5_VisionTransformerPretrainedModel, "get_window_index", get_window_index),
