@@ -153,23 +153,26 @@ class CocoParquet:
         self, group: _Group, wanted: IntArray, values: Iterator[memoryview | None] | None
     ) -> Iterator[Sequence[SourceRow]]:
         columns = (*_FACT_COLUMNS, "image" if values is None else "image.path")
-        for first_row, batch in _batches(group, columns):
-            given = None if values is None else list(islice(values, batch.num_rows))
-            if given is not None and len(given) != batch.num_rows:
-                raise UnfitPagesError("fewer values than rows")
-            low, high = np.searchsorted(wanted, [first_row, first_row + batch.num_rows])
-            if low == high:
-                continue
+        batch_rows = _BATCH_ROWS if values is None else _FACT_ROWS
+        for first_row, batch in _batches(group, columns, batch_rows):
             found = _annotations_of(batch, group.shard, self.class_names)
-            images = BatchImages(batch, group.shard, self._folder, given)
-            ids = _image_ids(found, group, first_row)
-            boxes = self._corners(found.boxes)
-            rows = []
-            for shard_row in wanted[low:high].tolist():
-                row, where = shard_row - first_row, f"{group.shard.name}:{shard_row}"
-                read_image = partial(images.read, row, shard_row)
-                rows.append(annotated_row(found, boxes, row, int(ids[row]), where, read_image))
-            yield rows
+            ids, boxes = _image_ids(found, group, first_row).tolist(), self._corners(found.boxes)
+            for start in range(0, batch.num_rows, _BATCH_ROWS):
+                part = batch.slice(start, _BATCH_ROWS)
+                given = None if values is None else list(islice(values, part.num_rows))
+                if given is not None and len(given) != part.num_rows:
+                    raise UnfitPagesError("fewer values than rows")
+                first = first_row + start
+                low, high = np.searchsorted(wanted, [first, first + part.num_rows])
+                if low == high:
+                    continue
+                images = BatchImages(part, group.shard, self._folder, given)
+                rows = []
+                for shard_row in wanted[low:high].tolist():
+                    row, where = shard_row - first_row, f"{group.shard.name}:{shard_row}"
+                    read_image = partial(images.read, row - start, shard_row)
+                    rows.append(annotated_row(found, boxes, row, ids[row], where, read_image))
+                yield rows
 
     def outline(self, chunk: Chunk) -> Iterator[SourceRow]:
         """Give rows without their images; see `paddle_ground.data.source.OutlinedSource`."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import count
@@ -141,7 +141,7 @@ class _SplitWriter:
         self._dropped: set[RowKey] = set()
 
     def __enter__(self) -> _SplitWriter:
-        self._samples = self._stack.enter_context(atomic_writer(self.path))
+        self._samples = self._stack.enter_context(atomic_writer(self.path, binary=True))
         self._truth = self._stack.enter_context(TruthWriter(truth_path(self.path), self._categories))
         return self
 
@@ -175,16 +175,22 @@ class _SplitWriter:
             if lines.image:
                 self._add_truth(lines)
             self._images.update(note.images)
-            self._counts.update(note.counts)
+            self._count(note.counts)
 
     def add_again(self, lines: RowLines) -> None:
         """Repeat a sample that is there with its truth."""
         self._add_sample(lines.sample)
-        self._counts.update({"kept": 1, "repeated": 1})
+        self._count({"kept": 1, "repeated": 1})
+
+    def _count(self, counts: Mapping[str, int]) -> None:
+        # Not Counter.update, which asks what it was given.
+        for name, number in counts.items():
+            self._counts[name] += number
 
     def _add_sample(self, line: str) -> None:
-        self._samples.write(line + "\n")
-        self._digest.update(f"{line}\n".encode())
+        data = f"{line}\n".encode()
+        self._samples.write(data)
+        self._digest.update(data)
 
     def _add_truth(self, lines: RowLines) -> None:
         if self._ids is None:

@@ -8,17 +8,20 @@ the output, but for the ids where `merge` gives them. Knows neither images nor h
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
 SAID = "said-"
 _LINES = 4  # That a pair takes in a piece file.
+_READ_BYTES = 1 << 20
+_NO_COUNTS: Mapping[str, int] = MappingProxyType({})
+_decode = json.JSONDecoder().raw_decode
 
 
-@dataclass(frozen=True, slots=True)
-class RowNote:
+class RowNote(NamedTuple):
     """What became of a row, or of one question about one of its images.
 
     Attributes:
@@ -39,7 +42,7 @@ class RowNote:
     split: int
     content: str
     images: tuple[str, ...]
-    counts: dict[str, int] = field(default_factory=dict)
+    counts: Mapping[str, int] = _NO_COUNTS
     skipped: tuple[tuple[str, str], ...] = ()
     row: int = 0
     is_untouched: bool = True
@@ -48,8 +51,7 @@ class RowNote:
     sources: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class RowLines:
+class RowLines(NamedTuple):
     """What a sample puts into the output, word for word; all "" for a row left out.
 
     Attributes:
@@ -65,29 +67,36 @@ class RowLines:
 
 def pair_to_lines(note: RowNote, lines: RowLines) -> str:
     """Write a pair as it stands in a piece file."""
-    head = [note.split, note.content, note.images, note.counts, note.skipped]
-    head += [note.row, note.is_untouched, note.part, note.times, note.sources]
-    return f"{json.dumps(head)}\n{lines.sample}\n{lines.image}\n{lines.boxes}\n"
+    head = json.dumps((*note[:3], dict(note.counts), *note[4:]))
+    return f"{head}\n{lines.sample}\n{lines.image}\n{lines.boxes}\n"
 
 
 def read_piece(path: Path) -> Iterator[tuple[RowNote, RowLines]]:
     """Read a piece file, pair by pair."""
-    with path.open(encoding="utf-8", newline="\n") as stream:
-        for head in stream:
-            sample, image, boxes = (line.rstrip("\n") for line in islice(stream, _LINES - 1))
-            yield _note_from_line(head), RowLines(sample, image, boxes)
+    for pairs in _read(path):
+        samples, images, boxes = (pairs[line::_LINES] for line in range(1, _LINES))
+        yield from zip(
+            map(_note_from_line, pairs[::_LINES]), map(RowLines, samples, images, boxes), strict=True
+        )
 
 
 def read_notes(path: Path) -> Iterator[RowNote]:
     """Read the notes of a piece file alone."""
+    for pairs in _read(path):
+        yield from map(_note_from_line, pairs[::_LINES])
+
+
+def _read(path: Path) -> Iterator[list[str]]:
+    """Give the lines of a piece file without their ends, many whole pairs at a time."""
     with path.open(encoding="utf-8", newline="\n") as stream:
-        for head in islice(stream, 0, None, _LINES):
-            yield _note_from_line(head)
+        while lines := stream.readlines(_READ_BYTES):
+            lines += islice(stream, -len(lines) % _LINES)
+            yield "".join(lines).split("\n")[:-1]
 
 
 def _note_from_line(line: str) -> RowNote:
-    split, content, images, counts, skipped, row, is_untouched, part, times, sources = json.loads(line)
-    reasons = tuple((reason, where) for reason, where in skipped)
+    (split, content, images, counts, skipped, row, is_untouched, part, times, sources), _ = _decode(line)
+    reasons = tuple((reason, where) for reason, where in skipped) if skipped else ()
     return RowNote(
         split, content, tuple(images), counts, reasons, row, is_untouched, part, times, tuple(sources)
     )

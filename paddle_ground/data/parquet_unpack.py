@@ -13,7 +13,7 @@ import numpy as np
 
 from paddle_ground.boxes import IntArray
 
-_PIECE_BYTES = 1 << 20
+_PIECE_BYTES = 1 << 19
 # Snappy looks back within blocks of this many bytes only, so that what stands behind one can do without.
 _BLOCK_BYTES = 1 << 16
 _MAX_PACKED_BYTES = 4 << 20
@@ -120,7 +120,7 @@ class _Window:
 
     def __init__(self, stream: IO[bytes], at: int, size: int) -> None:
         self._stream, self._at, self._end_at = stream, at, at + size
-        self.data = bytearray(_ROOM_BYTES + _PIECE_BYTES)
+        self.data = bytearray(_ROOM_BYTES + min(size, _PIECE_BYTES))
         self.start = self.end = _ROOM_BYTES
         self.fill()
 

@@ -80,7 +80,8 @@ class RowTaker:
 
     def __init__(self, piece: Piece, options: PieceOptions, staging: Staging) -> None:
         """Take the piece and where its images go."""
-        self._piece, self._options, self._staging = piece, options, staging
+        self._options, self._staging = options, staging
+        self._numbers = piece.numbers()
         self._folder = str(staging.folder)
         self._expander = None if options.expander is None else options.expander.fresh()
 
@@ -109,7 +110,7 @@ class RowTaker:
                 yield self._left_out(place + number, ("bad_image", str(error)))
 
     def _left_out(self, place: int, *skipped: tuple[str, str]) -> Taken:
-        return RowNote(int(self._piece.splits[place]), "", (), skipped=skipped, row=place), RowLines()
+        return RowNote(self._numbers.splits[place], "", (), skipped=skipped, row=place), RowLines()
 
     def _open(self, rows: Sequence[SourceRow | DialogueRow]) -> list[_Opened | BadImageError]:
         """Read the headers of images that are taken as they are, and check their boxes all at once."""
@@ -142,7 +143,7 @@ class RowTaker:
         data, header = checked_image(row)
         assert self._expander is not None
         key = content_key(data)
-        split = SPLIT_NAMES[int(self._piece.splits[place])]
+        split = SPLIT_NAMES[self._numbers.splits[place]]
         variants = self._expander.expand(row, data, header.size_wh, split)
         while True:
             try:
@@ -157,21 +158,21 @@ class RowTaker:
     def _take_variant(
         self, variant: Variant, header: ImageHeader, key: str, place: int, checked: CheckedRow | None = None
     ) -> Iterator[Taken]:
-        piece, options, row = self._piece, self._options, variant.row
-        image = _name_image(variant, header, int(piece.repeats[place]), int(piece.truth_ids[place]))
+        numbers, options, row = self._numbers, self._options, variant.row
+        image = _name_image(variant, header, numbers.repeats[place], numbers.truth_ids[place])
         if checked is None:
             checked = check_row(row, image.size_wh, options.row)
         if not options.keep_empty and not checked.is_answer.any():
             yield self._left_out(place, *checked.skipped, ("empty_image", row.where))
             return
-        asked = ask(checked, image.file_name, int(piece.absent[place]), options.task)
+        asked = ask(checked, image.file_name, numbers.absent[place], options.task)
         skipped, is_written = asked.skipped, False
         for question in asked.questions:
             # An image that is asked about once needs no prompt to tell its entries apart.
             several = len(asked.questions) > 1 or bool(question.phrase)
             entry = replace(image, prompt=question.prompt, phrase=question.phrase) if several else image
             try:
-                found = answer(checked, question, entry, int(piece.first_box_ids[place]), options.row)
+                found = answer(checked, question, entry, numbers.first_box_ids[place], options.row)
             except AnswerError as error:
                 skipped = (*skipped, ("bad_phrase", f"{row.where}: {error}"))
                 continue
@@ -179,7 +180,7 @@ class RowTaker:
                 write_image(f"{self._folder}/{image.file_name}", variant.data)
                 skipped, is_written = (*found.skipped, *skipped), True
             note = RowNote(
-                split=int(piece.splits[place]),
+                split=numbers.splits[place],
                 content=key,
                 images=(image.file_name,),
                 counts=_count(found),
@@ -187,7 +188,7 @@ class RowTaker:
                 row=place,
                 is_untouched=variant.suffix == "",
                 part=variant.part,
-                times=int(piece.times[place]),
+                times=numbers.times[place],
                 sources=variant.sources if variant.sources != (key,) else (),
             )
             skipped = ()
@@ -196,16 +197,16 @@ class RowTaker:
             yield self._left_out(place, *skipped)
 
     def _take_dialogue(self, row: DialogueRow, place: int) -> Iterator[Taken]:
-        piece, options = self._piece, self._options
+        numbers, options = self._numbers, self._options
         how = options.for_dialogues(row.where)
         files = [checked_bytes(row.where, read) for read in row.read_images]
         # Many conversations are about one image: named by its content, it is written once.
         names = [f"{IMAGES}/{_digest(data)}{header.suffix}" for data, header in files]
-        truth_id = int(piece.truth_ids[place])
+        truth_id = numbers.truth_ids[place]
         images = [
             TruthImage(truth_id, name, header.size_wh) for name, (_, header) in zip(names, files, strict=True)
         ]
-        found = convert_dialogue(row, images, int(piece.first_box_ids[place]), how)
+        found = convert_dialogue(row, images, numbers.first_box_ids[place], how)
         if found.sample is None:
             yield self._left_out(place, *found.skipped)
             return
@@ -216,21 +217,21 @@ class RowTaker:
             self._write_shared_image(name, data)
         said = [found.prompt] if found.truth is not None else [turn.content for turn in row.turns[:-1]]
         note = RowNote(
-            split=int(piece.splits[place]),
+            split=numbers.splits[place],
             content=SAID + _digest("\n".join([*names, *said]).encode()),
             images=tuple(dict.fromkeys(names)),
             counts=_count_dialogue(found),
             skipped=found.skipped,
             row=place,
             is_untouched=False,
-            times=int(piece.times[place]),
+            times=numbers.times[place],
             sources=tuple(dict.fromkeys(names)),
         )
         lines = RowLines(sample_to_line(found.sample))
         if found.truth is not None:
             entry = replace(images[0], prompt=found.prompt, phrase=found.phrase)
             boxes = "\t".join(map(truth_box_to_line, found.truth))
-            lines = replace(lines, image=truth_image_to_line(entry), boxes=boxes)
+            lines = lines._replace(image=truth_image_to_line(entry), boxes=boxes)
         yield note, lines
 
     def _write_shared_image(self, name: str, data: ImageBytes) -> None:

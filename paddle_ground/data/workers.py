@@ -24,6 +24,7 @@ from paddle_ground.errors import LostWorkerError
 
 # Libraries with threads of their own, which a forked process would be without.
 _THREADED = ("paddle", "torch", "ray", "grpc")
+_NEW_OBJECTS = 50_000  # After so many, a worker looks for garbage.
 _in_worker: Callable[[int], None] | None = None
 
 
@@ -87,8 +88,9 @@ def _start(work: Callable[[Any], None], values: Sequence[Any], lock: int | None)
     if lock is not None:
         os.close(lock)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    # All that there is now stays: no use in looking through it for garbage.
+    # All that there is now stays: no use in looking through it for garbage; and rows come and go without any.
     gc.freeze()
+    gc.set_threshold(_NEW_OBJECTS)
     _in_worker = lambda number: work(values[number])  # noqa: E731
 
 
