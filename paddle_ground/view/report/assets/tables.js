@@ -100,7 +100,7 @@ function showMistakes(choose) {
       h('td', {class: 'bar-cell'}, HAS_BEFORE ? bar(before, 'before') : null, bar(after, `after ${kind}`)),
       HAS_BEFORE ? h('td', null, before.toLocaleString('en')) : null,
       h('td', {class: 'strong'}, after.toLocaleString('en'), kind === 'unparsed' ? h('small', null, 'images') : null),
-      HAS_BEFORE ? gain(gainsBefore, kind) : null, gain(gains, kind, 'strong')))))),
+      HAS_BEFORE ? gain(gainsBefore, kind) : null, gain(gains, kind, 'strong'))))),
     h('p', {class: 'note'}, `Gain: points of AP at IoU ${DATA.iou} if every mistake of the kind were mended and all others stayed (TIDE’s dAP). Gains don’t add up.`));
 }
 
