@@ -1,9 +1,13 @@
-"""A run with every kind of mistake, hostile names and answers among them, as files."""
+"""A run with every kind of mistake, hostile names and answers among them, as files; and a browser."""
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -19,6 +23,12 @@ from paddle_ground.records import (
     write_truth,
 )
 
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+# No sandbox for root; no calls home, which a closed network answers slowly.
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
 HOSTILE_LABEL = "<img src=x onerror=window.broken=1>"
 HOSTILE_ANSWER = "</script><script>window.broken=1</script><!--<script> {{script}} \u2028 &amp; 猫"
 CAT, DOG = (8.0, 8.0, 32.0, 40.0), (36.0, 12.0, 60.0, 44.0)
@@ -80,3 +90,67 @@ def write_run(folder: Path) -> Run:
 @pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return write_run(tmp_path_factory.mktemp("report"))
+
+
+def find_browser() -> str | None:
+    named = os.environ.get("PADDLE_GROUND_CHROMIUM")
+    return named or next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    sync_api: Any = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed (extra `dev`)"
+    )
+    path = find_browser()
+    if path is None:
+        pytest.skip("no Chromium here: install Debian's `chromium`, or name one by PADDLE_GROUND_CHROMIUM")
+    with sync_api.sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=path, args=FLAGS, timeout=120_000)
+        yield running
+        running.close()
+
+
+class Opened:
+    """A page, with what it complained about and what it asked for."""
+
+    def __init__(self, browser: Any, path: Path, width: int = 1280, scheme: str = "light") -> None:
+        self.context = browser.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce"
+        )
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(90_000)
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.goto(path.as_uri())
+        self.page.wait_for_selector(".card")
+
+    def ids(self) -> list[int]:
+        """Tell which images are on this page of the gallery."""
+        cards = self.page.eval_on_selector_all(".card", "cards => cards.map(card => card.dataset.id)")
+        return [int(one) for one in cards]
+
+    def number(self, selector: str) -> int:
+        return int(self.page.locator(selector).count())
+
+    def press_chip(self, kind: str) -> None:
+        self.page.click(f'.chip[data-kind="{kind}"]')
+
+
+@pytest.fixture
+def open_page(browser) -> Iterator[Callable[..., Opened]]:
+    """Opens pages; at the end none may have complained, or asked for more than it holds."""
+    pages: list[Opened] = []
+
+    def open_one(path: Path, width: int = 1280, scheme: str = "light") -> Opened:
+        pages.append(Opened(browser, path, width, scheme))
+        return pages[-1]
+
+    yield open_one
+    for one in pages:
+        one.context.close()
+        assert one.complaints == []
+        assert [url for url in one.requests if not url.startswith(("file:", "data:"))] == []

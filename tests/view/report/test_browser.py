@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,30 +11,7 @@ from PIL import Image
 
 from paddle_ground.view import write_report
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra `dev`)")
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-# No sandbox for root; no calls home, which a closed network answers slowly.
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 HIT, MISPLACED = (90, 169, 255), (255, 176, 46)  # of page.css
-
-
-def find_browser() -> str | None:
-    named = os.environ.get("PADDLE_GROUND_CHROMIUM")
-    return named or next(filter(None, map(shutil.which, BROWSERS)), None)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    path = find_browser()
-    if path is None:
-        pytest.skip("no Chromium here: install Debian's `chromium`, or name one by PADDLE_GROUND_CHROMIUM")
-    with sync_api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=path, args=FLAGS, timeout=120_000)
-        yield running
-        running.close()
 
 
 @pytest.fixture(scope="module")
@@ -48,42 +22,9 @@ def page_path(run, tmp_path_factory) -> Path:
     ).path  # fmt: skip
 
 
-class Opened:
-    """A page, with what it complained about and what it asked for."""
-
-    def __init__(self, browser: Any, path: Path, width: int = 1280, scheme: str = "light") -> None:
-        self.context = browser.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce"
-        )
-        self.page = self.context.new_page()
-        self.page.set_default_timeout(90_000)
-        self.complaints: list[str] = []
-        self.requests: list[str] = []
-        self.page.on("console", lambda message: self.complaints.append(message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.goto(path.as_uri())
-        self.page.wait_for_selector(".card")
-
-    def ids(self) -> list[int]:
-        """Tell which images are on this page of the gallery."""
-        cards = self.page.eval_on_selector_all(".card", "cards => cards.map(card => card.dataset.id)")
-        return [int(one) for one in cards]
-
-    def number(self, selector: str) -> int:
-        return int(self.page.locator(selector).count())
-
-    def press_chip(self, kind: str) -> None:
-        self.page.click(f'.chip[data-kind="{kind}"]')
-
-
 @pytest.fixture
-def opened(browser, page_path) -> Iterator[Opened]:
-    one = Opened(browser, page_path)
-    yield one
-    one.context.close()
-    assert one.complaints == []
-    assert [url for url in one.requests if not url.startswith(("file:", "data:"))] == []
+def opened(open_page, page_path) -> Any:
+    return open_page(page_path)
 
 
 def test_each_kind_filters_its_images(opened, run) -> None:
@@ -236,19 +177,15 @@ def test_boxes_are_drawn_where_they_are(opened) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
-def test_any_window_and_either_theme(browser, page_path, width, scheme) -> None:
-    one = Opened(browser, page_path, width, scheme)
-    try:
-        assert one.page.evaluate("document.documentElement.scrollWidth") <= width
-        shades = [contrasts(one.page)]
-        one.page.click("#theme")
-        shades.append(contrasts(one.page))
-        assert min(min(ratios) for ratios in shades) >= 4.5  # WCAG 2, AA
-        one.page.click(".open >> nth=0")
-        assert one.page.locator("dialog[open]").bounding_box()["width"] <= width
-        assert one.complaints == []
-    finally:
-        one.context.close()
+def test_any_window_and_either_theme(open_page, page_path, width, scheme) -> None:
+    one = open_page(page_path, width, scheme)
+    assert one.page.evaluate("document.documentElement.scrollWidth") <= width
+    shades = [contrasts(one.page)]
+    one.page.click("#theme")
+    shades.append(contrasts(one.page))
+    assert min(min(ratios) for ratios in shades) >= 4.5  # WCAG 2, AA
+    one.page.click(".open >> nth=0")
+    assert one.page.locator("dialog[open]").bounding_box()["width"] <= width
 
 
 def contrasts(page: Any) -> list[float]:
