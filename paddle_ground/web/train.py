@@ -106,6 +106,8 @@ def train_tab(wording: Wording, language: Any, tab: Any, folders: TrainPlace) ->
         concurrency_limit=2,
     )
     changed = [part.input for part in (*fields, parts.gpus, parts.memory)]
+    # Gradio 6.31's textbox does not tell of the first change after one that came from here.
+    changed.append(parts.fields["output"].blur)
     gr.on([*changed, language.change], look, inputs, shown, **quiet, trigger_mode="always_last")
     parts.apply.click(take, inputs, [extras, *fields, *shown], **private)
     parts.save.click(

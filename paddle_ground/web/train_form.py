@@ -115,8 +115,9 @@ def _fields(wording: Wording) -> dict[str, Any]:
         for name in ("model", "train_data", "eval_data"):
             make(gr.Dropdown, name, choices=[], value=None, min_width=200)
     for row in (
-        ("max_steps", "num_train_epochs", "learning_rate", "save_steps"),
-        ("per_device_train_batch_size", "gradient_accumulation_steps", "max_seq_len", "image_max_pixels"),
+        ("max_steps", "num_train_epochs", "learning_rate"),
+        ("per_device_train_batch_size", "gradient_accumulation_steps", "save_steps"),
+        ("max_seq_len", "image_max_pixels"),
     ):
         with gr.Row():
             for name in row:

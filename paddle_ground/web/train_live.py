@@ -55,7 +55,6 @@ def live_parts(wording: Wording, language: Any, folders: TrainPlace) -> Live:
         )  # fmt: skip
     status = gr.HTML(elem_id="train-status", padding=False)
     curves = gr.HTML(elem_id="train-curves", padding=False)
-    wording.make(gr.Markdown, {"value": "log"})
     log = gr.HTML(elem_id="train-log", padding=False)
     seen = gr.State(None, time_to_live=86_400)
     timer = gr.Timer(_TICK_S)
@@ -118,11 +117,17 @@ def _shown(folders: TrainPlace, name: str | None, lang: Language) -> list[Any]:
     return [
         folders.shown(_status(found, lang)),
         charts(logged, lambda key: text(key, lang)) if logged else "",
-        f'<div class="log"><pre>{escape(folders.shown(tail(folder)))}</pre></div>',
+        _log(folders.shown(tail(folder)), lang),
         gr.update(interactive=found.state == "stopped"),
         gr.update(interactive=found.state == "running"),
         mark,
     ]
+
+
+def _log(lines: str, lang: Language) -> str:
+    return (
+        f'<p class="caption">{escape(text("log", lang))}</p><div class="log"><pre>{escape(lines)}</pre></div>'
+    )
 
 
 def _status(found: Progress, lang: Language) -> str:

@@ -130,6 +130,10 @@ def _size(size: float) -> str:
     return f"{size / GIB:.2f} GiB" if size >= GIB / 10 else f"{size / GIB * 1024:.1f} MiB"
 
 
+def _count(number: int) -> str:
+    return f"{number / 1e9:.2f} B" if number >= 10**9 else f"{number / 1e6:.2f} M"
+
+
 def _memory(plan: Plan, word: Word) -> Iterator[str]:
     rows = "".join(
         f'<tr><td><i class="m{place}"></i>{escape(word(f"plan_{name}"))}</td><td>{_size(size)}</td></tr>'
@@ -142,14 +146,15 @@ def _memory(plan: Plan, word: Word) -> Iterator[str]:
 def _figures(plan: Plan, on_cpu: bool, word: Word) -> Iterator[str]:
     steps = plan.time.steps
     epochs = plan.schedule.epochs
+    samples = f"{plan.data.samples:,}; {plan.data.percentile(99):,}"
     figures = [
-        (word("plan_trainable"), f"{plan.trainable:,} / {plan.model.count():,}"),
+        (word("plan_trainable"), f"{_count(plan.trainable)} / {_count(plan.model.count())}"),
         (
             word("plan_steps"),
             ("?" if steps is None else f"{steps:,}") + (f" = {epochs:.2f}" if epochs else ""),
         ),
         (word("plan_tokens"), f"{plan.time.tokens_a_step:,.0f}"),
-        (word("plan_samples"), f"{plan.data.samples:,}; {plan.data.percentile(99):,}"),
+        (word("plan_samples"), samples if plan.data.samples else escape(word("plan_no_data"))),
     ]
     if not on_cpu and plan.time.hours is not None:
         figures.append((word("plan_hours"), f"{plan.time.hours:.2f}"))

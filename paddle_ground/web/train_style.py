@@ -5,7 +5,8 @@ STYLE = """
 .plan p { margin: 0; } .small { color: var(--body-text-color-subdued); font-size: 12px; }
 .plan table { width: 100%; border-collapse: collapse; }
 .plan table, .plan tr, .plan td { border: 0 !important; background: none !important; }
-.plan td { padding: 2px 0 !important; } .plan td:last-child { text-align: right; white-space: nowrap; }
+.plan td { padding: 2px 0 !important; }
+.plan td:last-child { text-align: right; padding-left: 12px !important; }
 .plan td i { display: inline-block; width: 10px; height: 10px; border-radius: 2px; margin-right: 7px; }
 .plan .bar { display: flex; height: 16px; border-radius: 4px; overflow: hidden; }
 .plan .bar { background: var(--border-color-primary); } .plan .bar i { height: 100%; }
@@ -27,6 +28,7 @@ STYLE = """
 .log { background: var(--background-fill-secondary); border-radius: var(--radius-lg); }
 /* The newest line is where one looks: a column from the bottom up stays there while lines come. */
 .log pre { margin: 0; font: 12px/1.5 var(--font-mono); white-space: pre-wrap; overflow-wrap: anywhere; }
+.caption { margin: 0 0 6px; }
 .bottom { align-items: flex-end; }
 .c0 { color: #4f46e5; } .c1 { color: #ea580c; } .c2 { color: #16a34a; } .c3 { color: #db2777; }
 .c4 { color: #0891b2; }
