@@ -63,12 +63,12 @@ def chat_tab(wording: Wording, language: Any, service: Service, door: ImageDoor,
         with gr.Column(scale=1, min_width=240):
             system = wording.make(gr.Textbox, {"label": "system"}, lines=3, elem_id="chat-system")
             temperature = wording.make(
-                gr.Slider, {"label": "temperature"}, minimum=0, maximum=2, step=0.05, value=0,
-                elem_id="chat-temperature",
+                gr.Slider, {"label": "temperature", "info": "temperature_hint"}, minimum=0, maximum=2,
+                step=0.05, value=0, elem_id="chat-temperature",
             )  # fmt: skip
             most = wording.make(
-                gr.Slider, {"label": "max_tokens"}, minimum=1, maximum=2048, step=1, value=256,
-                elem_id="chat-most",
+                gr.Slider, {"label": "max_tokens", "info": "max_tokens_hint"}, minimum=1, maximum=2048,
+                step=1, value=256, elem_id="chat-most",
             )  # fmt: skip
             stop = wording.make(gr.Button, {"value": "stop"}, variant="stop", elem_id="chat-stop")
             clear = wording.make(gr.Button, {"value": "clear"}, elem_id="chat-clear")

@@ -28,10 +28,12 @@ def data_tab(wording: Wording, language: Any, tab: Any, root: Path, pixels: int)
 
     with gr.Row():
         file = wording.make(
-            gr.Dropdown, {"label": "samples"}, choices=list_samples(root), value=None, scale=4,
+            gr.Dropdown, {"label": "samples"}, choices=list_samples(root), value=None, scale=4, min_width=260,
             elem_id="data-file",
         )  # fmt: skip
-        look = wording.make(gr.Button, {"value": "check"}, variant="primary", scale=1, elem_id="data-open")
+        look = wording.make(
+            gr.Button, {"value": "check"}, variant="primary", scale=1, min_width=200, elem_id="data-open"
+        )
     verdict = gr.Textbox(show_label=False, container=False, interactive=False, elem_id="data-verdict")
     pictures = wording.make(
         gr.Gallery, {"label": "pictures"}, columns=4, height=560, object_fit="contain", interactive=False,
@@ -43,7 +45,8 @@ def data_tab(wording: Wording, language: Any, tab: Any, root: Path, pixels: int)
     )  # fmt: skip
     problems = wording.make(
         gr.Dataframe, {"label": "problems", "headers": "problem_headers"}, interactive=False, type="array",
-        datatype="str", wrap=True, buttons=["copy"], show_search="search", elem_id="data-problems",
+        datatype="str", wrap=True, buttons=["copy"], show_search="search",
+        column_widths=["100px", "180px", "180px", "360px", "360px"], elem_id="data-problems",
     )  # fmt: skip
     wording.make(gr.Markdown, {"value": "charts"})
     charts = gr.HTML(elem_id="data-charts")

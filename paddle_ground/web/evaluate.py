@@ -115,7 +115,7 @@ def evaluate_tab(wording: Wording, language: Any, opening: Sequence[Any], evalua
                 elem_id="evaluate-samples",
             )  # fmt: skip
             limit = wording.make(
-                gr.Number, {"label": "limit", "info": "limit_hint"}, value=None, minimum=1, precision=0,
+                gr.Number, {"label": "limit", "info": "limit_hint"}, value=0, minimum=0, precision=0,
                 elem_id="evaluate-limit",
             )  # fmt: skip
             anew = wording.make(
@@ -135,10 +135,11 @@ def evaluate_tab(wording: Wording, language: Any, opening: Sequence[Any], evalua
                 gr.Dropdown, {"label": "earlier"}, choices=choices_of(evaluator.runs, "en"), value=None,
                 elem_id="evaluate-earlier",
             )  # fmt: skip
-            report = gr.HTML(elem_id="evaluate-report")
+            report = gr.HTML(elem_id="evaluate-report", visible=False)
             table = wording.make(
                 gr.Dataframe, {"label": "metrics", "headers": "metric_headers"}, interactive=False,
-                type="array", datatype="str", buttons=["copy"], max_height=900, elem_id="evaluate-table",
+                type="array", datatype="str", buttons=["copy"], max_height=900, visible=False,
+                elem_id="evaluate-table",
             )  # fmt: skip
     timer = gr.Timer(1.0, active=False)
     running = [standing, start, stop, timer]
@@ -158,10 +159,10 @@ def evaluate_tab(wording: Wording, language: Any, opening: Sequence[Any], evalua
     ) -> list[Any]:
         if not chosen or not file:
             raise refuse(text("no_file" if chosen else "no_model", lang))
-        if most is not None and (most < 1 or most != int(most)):
+        if most is not None and (most < 0 or most != int(most)):
             raise refuse(text("bad_limit", lang))
         with noticed(evaluator.runs, evaluator.data):
-            evaluator.start(chosen, file, None if most is None else int(most), forget)
+            evaluator.start(chosen, file, int(most or 0) or None, forget)
         return [*now(lang), gr.update(value=None), *result_of(evaluator.runs, None, lang)]
 
     def tick(lang: Language) -> list[Any]:
@@ -208,9 +209,11 @@ def _first(one: Evaluation, language: Language) -> list[str]:
 
 def result_of(runs: Path, name: str | None, language: Language) -> list[Any]:
     """Give the table of an evaluation and the link to its report; empty ones for none."""
+    import gradio as gr
+
     headers = text("metric_headers", language).split(",")
     if not name:
-        return [{"headers": headers, "data": []}, ""]
+        return [gr.update(value={"headers": headers, "data": []}, visible=False), gr.update(visible=False)]
     rows = [[text(key, language), value] for key, value in headline(runs, name)]
     try:
         find_file(runs, name, REPORT)
@@ -220,4 +223,7 @@ def result_of(runs: Path, name: str | None, language: Language) -> list[Any]:
         )
     except ConfigError:
         link = escape(text("no_report", language))
-    return [{"headers": headers, "data": rows}, link]
+    return [
+        gr.update(value={"headers": headers, "data": rows}, visible=True),
+        gr.update(value=link, visible=True),
+    ]

@@ -108,7 +108,7 @@ def export_tab(wording: Wording, language: Any, opening: Sequence[Any], exporter
                     elem_id="export-stop",
                 )  # fmt: skip
             standing = gr.HTML(elem_id="export-standing")
-        with gr.Column(scale=3, min_width=280):
+        with gr.Column(scale=3, min_width=280), gr.Column(visible=False) as written:
             files = wording.make(
                 gr.Dataframe, {"label": "files", "headers": "file_headers"}, interactive=False, type="array",
                 datatype=["str", "str"], max_height=900, buttons=["copy"], elem_id="export-files",
@@ -121,7 +121,7 @@ def export_tab(wording: Wording, language: Any, opening: Sequence[Any], exporter
             with wording.make(gr.Accordion, {"label": "card"}, open=True):
                 card = gr.Markdown(elem_id="export-card")
     timer = gr.Timer(1.0, active=False)
-    running, result = [standing, start, stop, timer], [files, lines, card]
+    running, result = [standing, start, stop, timer], [written, files, lines, card]
 
     def now(lang: Language) -> list[Any]:
         goes = exporter.work.is_running
@@ -163,7 +163,10 @@ def _evaluations(runs: Path, language: Language) -> list[tuple[str, str]]:
 
 def _written(exporter: Exporter, language: Language) -> list[Any]:
     """Give files, lines and card of what was written; empty ones for nothing."""
+    import gradio as gr
+
     out, headers = exporter.written(), text("file_headers", language).split(",")
     if out is None:
-        return [{"headers": headers, "data": []}, "", ""]
-    return [{"headers": headers, "data": files_of(out)}, serve_lines(exporter.runs, out), card_of(out)]
+        return [gr.update(visible=False), {"headers": headers, "data": []}, "", ""]
+    table = {"headers": headers, "data": files_of(out)}
+    return [gr.update(visible=True), table, serve_lines(exporter.runs, out), card_of(out)]

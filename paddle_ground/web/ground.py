@@ -89,8 +89,8 @@ def ground_tab(
                 buttons=["download", "fullscreen"],
             )  # fmt: skip
             threshold = wording.make(
-                gr.Slider, {"label": "threshold"}, minimum=0, maximum=1, step=0.01, value=0,
-                elem_id="ground-threshold",
+                gr.Slider, {"label": "threshold", "info": "threshold_hint"}, minimum=0, maximum=1,
+                step=0.01, value=0, elem_id="ground-threshold",
             )  # fmt: skip
             table = wording.make(
                 gr.Dataframe, {"label": "boxes", "headers": "box_headers"}, interactive=False, type="array",

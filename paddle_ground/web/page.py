@@ -37,7 +37,9 @@ POLICY = "; ".join(
 )
 _STYLE = """
 footer { display: none !important; }
-.head { align-items: center; justify-content: space-between; flex-wrap: nowrap !important; }
+.head { align-items: center; justify-content: space-between; }
+/* Which one is chosen, the colour tells: the circles leave no room on a phone. */
+#language input { position: absolute; opacity: 0; }
 .head > * { flex: none !important; width: auto !important; min-width: 0 !important; }
 /* Pictures in a conversation come with one, whatever the component is told; the policy blocks it anyway. */
 [aria-label="Share"], [title="Share"] { display: none !important; }

@@ -9,7 +9,7 @@ WORK_TEXTS = {
     "evaluate": ("Evaluate", "评估"),
     "evaluate_model": ("Model", "模型"),
     "limit": ("Only the first so many samples", "只用前多少个样本"),
-    "limit_hint": ("Empty: all of them.", "留空则用全部。"),
+    "limit_hint": ("0: all of them.", "0 表示全部。"),
     "anew": ("Forget earlier answers", "丢弃已有的回答"),
     "anew_hint": (
         "Else an evaluation that was stopped goes on where it ended.",
@@ -26,7 +26,7 @@ WORK_TEXTS = {
         "没有报告：这些样本旁没有精确框。",
     ),
     "no_model": ("Choose a model first.", "请先选择模型。"),
-    "bad_limit": ("A whole number of samples from 1 on, or nothing.", "请填写不小于 1 的整数，或留空。"),
+    "bad_limit": ("A whole number of samples, or 0 for all.", "请填写整数；0 表示全部。"),
     "step_predict": ("Answering: {answered} of {total}", "正在回答：{answered} / {total}"),
     "step_eval": ("Scoring the answers", "正在评分"),
     "step_report": ("Writing the report", "正在生成报告"),

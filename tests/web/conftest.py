@@ -34,6 +34,7 @@ from paddle_ground.serve import ServeOptions, Service, create_app, thread_worker
 from paddle_ground.serve.options import Limits
 from paddle_ground.web.page import Place, create_page
 
+CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "tiny"
 CLASSES = ("red circle", "blue square", "cup")
 LIMITS = Limits(image_bytes=400_000, pixels=300_000, seconds=120.0)
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -143,7 +144,8 @@ def url(
     pytest.importorskip("gradio", reason="gradio is not installed (extra `web`)")
     before = {name: os.environ.get(name) for name in ("GRADIO_TEMP_DIR", "GRADIO_ANALYTICS_ENABLED")}
     uploads = tmp_path_factory.mktemp("uploads")
-    place = Place(uploads, data_root, LIMITS, runs=runs_root, model=runs_root / "model")
+    configs = shutil.copytree(CONFIGS, tmp_path_factory.mktemp("settings") / "configs")
+    place = Place(uploads, data_root, LIMITS, runs_root, configs.resolve(), runs_root / "model")
     app = create_page(create_app(service, ServeOptions("tiny", limits=LIMITS)), service, place)
     with listening(app) as url:
         yield url
@@ -168,8 +170,11 @@ def browser() -> Iterator[Any]:
 class Opened:
     """The page in a window, with what it complained about and what it asked for."""
 
-    def __init__(self, browser: Any, url: str, locale: str = "en-GB") -> None:
-        self.context = browser.new_context(viewport={"width": 1280, "height": 1000}, locale=locale)
+    def __init__(
+        self, browser: Any, url: str, locale: str = "en-GB", width: int = 1280, scheme: str = "light"
+    ) -> None:
+        size = {"width": width, "height": 1000}
+        self.context = browser.new_context(viewport=size, locale=locale, color_scheme=scheme)
         self.page = self.context.new_page()
         self.page.set_default_timeout(60_000)
         self.complaints: list[str] = []
@@ -202,11 +207,11 @@ def opened(browser: Any, url: str) -> Iterator[Opened]:
 
 @pytest.fixture
 def opened_in(browser: Any, url: str) -> Iterator[Any]:
-    """Give what opens the page in a browser of another language."""
+    """Give what opens the page in a browser of another language, width or scheme."""
     opened: list[Opened] = []
 
-    def open_in(locale: str) -> Opened:
-        opened.append(Opened(browser, url, locale))
+    def open_in(locale: str = "en-GB", width: int = 1280, scheme: str = "light", path: str = "/") -> Opened:
+        opened.append(Opened(browser, url + path, locale, width, scheme))
         return opened[-1]
 
     yield open_in
