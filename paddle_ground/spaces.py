@@ -93,6 +93,8 @@ class CoordinateSpace:
         """Give `borders_wh` of one image, shape (2,), or of each box's own, shape (N, 2)."""
         if isinstance(size_wh, tuple):
             return np.array(self.borders_wh(size_wh))
+        if self.resize is None:
+            return np.array([int(self.maximum)] * 2)
         sizes, own = np.unique(size_wh, axis=0, return_inverse=True)
         known = [self.borders_wh((width, height)) for width, height in sizes.tolist()]
         borders: IntArray = np.array(known, dtype=np.int64).reshape(-1, 2)[own.reshape(-1)]

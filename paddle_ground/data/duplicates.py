@@ -63,41 +63,57 @@ class _Place:
     is_untouched: bool = field(compare=False)
 
 
-def look_through(paths: Sequence[Path], folder: Path) -> Overview:
-    """Find what is in the pieces, and what of it to drop.
+class Look:
+    """A look through the notes of all pieces, which can begin while some are still being made.
 
     Args:
         paths: The piece files, in the order of the source.
         folder: Where the image files stand.
+
+    Attributes:
+        paths: As given.
     """
-    overview = Overview()
-    first: dict[str, _Place] = {}
-    alike: dict[str, list[_Place]] = {}
-    has_sources = False
-    last: RowKey | None = None
-    for order, (piece, note) in enumerate(_notes(paths)):
-        overview.splits.add(note.split)
-        row = (piece, note.row)
-        for repetition in range(note.times):
-            overview.sweeps.setdefault((note.part, repetition), set()).add(piece)
-        if not note.images:
-            continue
-        has_sources = has_sources or bool(note.sources)
-        overview.needs_ids |= row == last or not note.is_untouched
-        if row == last:
-            continue  # Another sample of the same row.
-        last = row
-        place = _Place(0 if note.split == VAL else 1, order, row, note.images[0], note.is_untouched)
-        if note.content in first:
-            alike.setdefault(note.content, [first[note.content]]).append(place)
-        else:
-            first[note.content] = place
-    for group in alike.values():
-        for like in _told_apart(sorted(group), folder):
-            overview.rows.update(_find_again(like, folder))
-    if has_sources or overview.rows:
-        _find_images(paths, overview)
-    return overview
+
+    def __init__(self, paths: Sequence[Path], folder: Path) -> None:
+        self.paths, self._folder = paths, folder
+        self._overview = Overview()
+        self._seen = self._order = 0
+        self._first: dict[str, _Place] = {}
+        self._alike: dict[str, list[_Place]] = {}
+        self._has_sources = False
+
+    def add_next(self) -> None:
+        """Look through the next piece, which has been made."""
+        piece, overview, last = self._seen, self._overview, None
+        for order, note in enumerate(read_notes(self.paths[piece]), self._order):
+            self._order = order + 1
+            overview.splits.add(note.split)
+            for repetition in range(note.times):
+                overview.sweeps.setdefault((note.part, repetition), set()).add(piece)
+            if not note.images:
+                continue
+            self._has_sources = self._has_sources or bool(note.sources)
+            overview.needs_ids |= note.row == last or not note.is_untouched
+            if note.row == last:
+                continue  # Another sample of the same row.
+            last = note.row
+            rank = 0 if note.split == VAL else 1
+            place = _Place(rank, order, (piece, note.row), note.images[0], note.is_untouched)
+            found = self._first.setdefault(note.content, place)
+            if found is not place:
+                self._alike.setdefault(note.content, [found]).append(place)
+        self._seen += 1
+
+    def finish(self) -> Overview:
+        """Find what is in the pieces, and what of it to drop."""
+        while self._seen < len(self.paths):
+            self.add_next()
+        for group in self._alike.values():
+            for like in _told_apart(sorted(group), self._folder):
+                self._overview.rows.update(_find_again(like, self._folder))
+        if self._has_sources or self._overview.rows:
+            _find_images(self.paths, self._overview)
+        return self._overview
 
 
 def _notes(paths: Sequence[Path]) -> Iterator[tuple[int, RowNote]]:

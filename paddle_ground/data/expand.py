@@ -20,7 +20,7 @@ from paddle_ground.data.source import SourceRow
 
 ImageBytes = bytes | memoryview
 
-_PARTS, _PART_BYTES = 8, 1024  # Of a large image: some thousands of bytes tell photographs apart.
+_PARTS, _PART_BYTES = 4, 2048  # Of a large image: some thousands of bytes tell photographs apart.
 
 
 @dataclass(frozen=True, slots=True)

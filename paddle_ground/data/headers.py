@@ -11,8 +11,6 @@ import io
 import struct
 from dataclasses import dataclass
 
-from PIL import Image
-
 from paddle_ground.errors import DataError
 
 MAX_PIXELS = 89_478_485
@@ -82,6 +80,9 @@ def _read_jpeg(data: bytes | memoryview) -> ImageHeader | None:
 
 
 def _read_other(data: bytes | memoryview) -> ImageHeader:
+    # Here, since most data sets don't need it.
+    from PIL import Image
+
     try:
         with Image.open(io.BytesIO(data)) as image:
             kind, size_wh = image.format or "unknown", image.size

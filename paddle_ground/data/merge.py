@@ -17,7 +17,7 @@ from types import TracebackType
 
 import numpy as np
 
-from paddle_ground.data.duplicates import RowKey, look_through
+from paddle_ground.data.duplicates import Look, RowKey
 from paddle_ground.data.notes import RowLines, RowNote, read_piece
 from paddle_ground.data.sampling import SPLIT_NAMES
 from paddle_ground.data.staging import Staging
@@ -55,7 +55,7 @@ class SplitResult:
 
 
 def merge_pieces(
-    staging: Staging, numbers: Sequence[int], class_names: Sequence[str], make_meta: MakeMeta
+    staging: Staging, look: Look, class_names: Sequence[str], make_meta: MakeMeta
 ) -> tuple[SplitResult, ...]:
     """Write the files of all splits into the staging folder.
 
@@ -65,16 +65,15 @@ def merge_pieces(
     the pieces, unless an image has several samples or was made from others: then ids count from 1 on.
 
     Args:
-        staging: Where the pieces are.
-        numbers: Those of the pieces, in the order of the source.
+        staging: Where the files go.
+        look: At all pieces, as far as it went.
         class_names: By category id.
         make_meta: Completes a meta.
 
     Returns:
         One result a split, train first.
     """
-    paths = [staging.piece(number) for number in numbers]
-    overview = look_through(paths, staging.folder)
+    paths, overview = look.paths, look.finish()
     ids = Ids() if overview.needs_ids else None
     is_course = any(part for part, _ in overview.sweeps)
     with ExitStack() as stack:

@@ -28,6 +28,7 @@ from paddle_ground.data.checked import RowOptions
 from paddle_ground.data.classes import read_classes
 from paddle_ground.data.download import download_dataset
 from paddle_ground.data.draw import draw_pieces
+from paddle_ground.data.duplicates import Look
 from paddle_ground.data.layout import BoxLayout
 from paddle_ground.data.merge import SplitResult, merge_pieces
 from paddle_ground.data.options import PrepareOptions, check_options
@@ -134,14 +135,22 @@ def prepare(
         staging = Staging(output_dir, f"{meta.settings[_FINGERPRINT]} {_PIECE_VERSION}", lock)
         try:
             piece_options = _piece_options(options, row_options, draw.phrases)
+            look = Look([staging.piece(piece.chunk.index) for piece in draw.pieces], staging.folder)
+
+            def finished_piece(done: int, total: int) -> None:
+                look.add_next()
+                if progress is not None:
+                    progress(done, total)
+
             if options.ray is None:
-                run_pieces(source, draw.pieces, piece_options, staging, workers, progress)
+                run_pieces(source, draw.pieces, piece_options, staging, workers, finished_piece)
             else:
                 from paddle_ground.data.ray_pieces import run_pieces_on_ray
 
-                run_pieces_on_ray(source, draw.pieces, piece_options, staging, options.ray, workers, progress)
-            numbers = [piece.chunk.index for piece in draw.pieces]
-            results = merge_pieces(staging, numbers, source.class_names, partial(_complete, meta))
+                run_pieces_on_ray(
+                    source, draw.pieces, piece_options, staging, options.ray, workers, finished_piece
+                )
+            results = merge_pieces(staging, look, source.class_names, partial(_complete, meta))
             filled = _filled(results, source.name)
         except PaddleGroundError as error:
             # After a full disk the pieces that are done can be used again; after bad input nothing is

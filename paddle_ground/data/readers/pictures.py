@@ -12,8 +12,6 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 
-from PIL import Image
-
 from paddle_ground.data.headers import read_header
 from paddle_ground.data.readers.inside import find_inside, read_inside
 from paddle_ground.errors import DataError
@@ -133,6 +131,9 @@ def _folders_in(folder: Path) -> list[Path]:
 
 def _shrunk(data: bytes, max_side: int, where: str) -> bytes:
     """Make an image smaller; what was a JPEG stays one, all else becomes a PNG."""
+    # Here, since few data sets need it.
+    from PIL import Image
+
     try:
         header = read_header(data)
         if max(header.size_wh) <= max_side:
