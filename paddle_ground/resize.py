@@ -101,6 +101,8 @@ _NAMES = {
     "image.min_pixels": "image_min_pixels",
     "image.max_pixels": "image_max_pixels",
 }
+RESIZE_SETTINGS = tuple(_NAMES)
+"""What `Resize.settings` names."""
 
 
 def smart_resize(size_wh: Size, factor: int, min_pixels: int, max_pixels: int) -> Size:

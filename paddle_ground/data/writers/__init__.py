@@ -12,8 +12,10 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from paddle_ground.data.pieces import Progress
 from paddle_ground.data.staging import lock_output
@@ -21,6 +23,9 @@ from paddle_ground.data.writers.register import INFO, entries, folder_name, read
 from paddle_ground.errors import ConfigError, DataError
 from paddle_ground.files import unwritable
 from paddle_ground.records import resolve_image
+
+if TYPE_CHECKING:
+    from paddle_ground.data.writers.respoken import Speaking
 
 # The module and the function of each writer.
 _WRITERS = {
@@ -118,8 +123,9 @@ def convert(
     link: bool = True,
     name: str | None = None,
     progress: Progress | None = None,
+    speaking: Speaking | None = None,
 ) -> ConvertReport:
-    """Write prepared data in another format.
+    """Write prepared data in another format, or for another model.
 
     Args:
         prepared: The folder that `prepare` wrote.
@@ -128,17 +134,23 @@ def convert(
         link: Whether images are hard links where that is possible.
         name: Of the data set among LLaMA-Factory's; None: the folder's name.
         progress: Told the number of images that are there, and of all.
+        speaking: For which model; None: for the one that the data was prepared for.
 
     Raises:
-        ConfigError: Nobody knows that format.
+        ConfigError: Nobody knows that format, or it is of no model's numbers.
         DataError: There is no prepared data, or the output can't be written.
     """
+    if speaking is not None and to != "paddle":
+        raise ConfigError(
+            f"a model family is named, but only samples `--to paddle` are written anew in its numbers; "
+            f"convert that folder --to {to} afterwards"
+        )
     out, source = Path(output_dir), Path(prepared)
     own = folder_name(name or source.resolve().name)
     is_added = check_target(out, to, own)
     splits = _splits(source)
     if not is_added:
-        return _fill(out, splits, to, _images(source, link, "", progress))
+        return _fill(out, splits, to, _images(source, link, "", progress), speaking)
     with lock_output(out):
         check_target(out, to, own)
         report = _fill(out / own, splits, to, _images(source, link, f"{own}/", progress))
@@ -186,10 +198,21 @@ def _images(prepared: Path, link: bool, prefix: str, progress: Progress | None) 
     return Images(link, prefix, progress, total)
 
 
-def _fill(out: Path, splits: list[Split], to: str, images: Images) -> ConvertReport:
-    """Write a new folder, whole or not at all."""
+def _writer(to: str, speaking: Speaking | None) -> WriteFormat:
+    if speaking is not None:
+        from paddle_ground.data.writers.respoken import write_respoken
+
+        return partial(write_respoken, speaking=speaking)
     module, function = _WRITERS[to]
     write: WriteFormat = getattr(import_module(f"{__name__}.{module}"), function)
+    return write
+
+
+def _fill(
+    out: Path, splits: list[Split], to: str, images: Images, speaking: Speaking | None = None
+) -> ConvertReport:
+    """Write a new folder, whole or not at all."""
+    write = _writer(to, speaking)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))

@@ -9,17 +9,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from paddle_ground.answers import AnswerFormat, fill_marks
-from paddle_ground.data.readers import ReaderOptions
-from paddle_ground.data.source import DialogueRow
 from paddle_ground.data.writers.losses import ConversationLosses
-from paddle_ground.errors import DataError
+from paddle_ground.data.writers.pairs import exact_pairs
 from paddle_ground.files import atomic_writer
 from paddle_ground.records import Sample, read_samples
 from paddle_ground.records.samples import BOX_MARK, REF_MARK
@@ -36,7 +33,7 @@ def write_swift(split: Split, out: Path, images: Images) -> Counter[str]:
     counts: Counter[str] = Counter()
     losses = ConversationLosses(split.samples_path)
     with atomic_writer(out / f"{split.name}.jsonl") as stream:
-        for sample, row in _pairs(split):
+        for sample, row in exact_pairs(split):
             line: dict[str, Any] = {
                 "messages": [{"role": turn.role, "content": turn.content} for turn in row.turns],
                 "images": list(sample.images),
@@ -79,22 +76,6 @@ def _sharegpt(sample: Sample, prefix: str) -> dict[str, Any]:
         text = fill_marks(message.content, own, corners, AnswerFormat.TOKENS)
         turns.append({"from": _FROM[message.role], "value": text})
     return {"conversations": turns, "images": [prefix + name for name in sample.images]}
-
-
-def _pairs(split: Split) -> Iterator[tuple[Sample, DialogueRow]]:
-    """Read the samples, each with its exact pixel boxes."""
-    from paddle_ground.data.readers.paddle import FORMAT
-
-    source = FORMAT.open(split.samples_path, ReaderOptions())
-    rows = (row for chunk in source.chunks for row in source.read(chunk, np.arange(chunk.rows)))
-    for line, sample in enumerate(read_samples(split.samples_path), 1):
-        row = next(rows, None)
-        if not isinstance(row, DialogueRow) or not row.where.endswith(f":{line}"):
-            raise DataError(
-                f"{split.samples_path}:{line}: this sample can't be said in another format; "
-                "prepare the data again from its source"
-            )
-        yield sample, row
 
 
 def _put(split: Split, sample: Sample, out: Path, images: Images) -> None:
