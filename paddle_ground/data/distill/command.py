@@ -80,7 +80,11 @@ def distill_command(
         bool, typer.Option("--allow-missing", help="Go on without unanswered.", rich_help_panel=TEACHER)
     ] = False,
     answer_format: flags.AnswerFormat = "tokens",
-    coordinate_space: flags.Space = "relative_1000",
+    model_family: flags.WhichFamily = None,
+    for_model: flags.ForModel = None,
+    image_min_pixels: flags.ImageMinPixels = None,
+    image_max_pixels: flags.ImageMaxPixels = None,
+    coordinate_space: flags.Space = None,
     student_prompt: Annotated[
         str | None, _flag("--student-prompt", "What samples ask; as --prompt of `prepare`.", flags.RESULT)
     ] = None,
@@ -151,6 +155,10 @@ def distill_command(
         val_ratio=val_ratio,
         seed=seed,
         answer_format=answer_format,
+        model_family=model_family,
+        for_model=for_model,
+        image_min_pixels=image_min_pixels,
+        image_max_pixels=image_max_pixels,
         coordinate_space=coordinate_space,
         prompt=student_prompt,
         keep_empty=keep_empty,
