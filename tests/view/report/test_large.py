@@ -52,7 +52,7 @@ def regions_of(boxes: list[TruthBox], chance: random.Random) -> tuple[Region, ..
 
 
 def write_set(folder: Path, number: int) -> None:
-    """`number` images under names of their own, eight boxes each, and two models' answers."""
+    """`number` images under names of their own, four boxes each, and two models' answers."""
     chance = random.Random(0)
     photos = write_photos(folder)
     images = tuple(TruthImage(i, f"images/{i:05d}.jpg", SIZE_WH) for i in range(1, number + 1))
@@ -61,9 +61,9 @@ def write_set(folder: Path, number: int) -> None:
         os.link(photos[image.id % PHOTOS], folder / image.file_name)
     by_image: dict[int, list[TruthBox]] = {}
     for image in images:
-        for k in range(8):
+        for k in range(4):
             x, y, w, h = chance.uniform(20, 400), chance.uniform(0, 300), *chance.choices(range(20, 180), k=2)
-            box = TruthBox(8 * image.id + k - 7, image.id, chance.randint(1, 40), (x, y, x + w, y + h), w * h)
+            box = TruthBox(4 * image.id + k - 3, image.id, chance.randint(1, 40), (x, y, x + w, y + h), w * h)
             by_image.setdefault(image.id, []).append(box)
     boxes = tuple(box for some in by_image.values() for box in some)
     write_truth(folder / "val.truth.json", Truth(images, boxes, CLASSES))
@@ -84,7 +84,7 @@ def test_any_number_of_images_is_one_page(open_page, tmp_path, number) -> None:
     write_set(tmp_path, number)
     summary = write_report(
         tmp_path / "after.jsonl", tmp_path / "val.truth.json", tmp_path / "page", tmp_path / "before.jsonl",
-        resamples=50,
+        resamples=20,
     )  # fmt: skip
     assert summary.size_bytes == summary.path.stat().st_size < 20_000_000
     assert (summary.images, summary.shown, summary.pictures) == (number, number, number)
