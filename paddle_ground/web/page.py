@@ -39,7 +39,10 @@ _STYLE = """
 footer { display: none !important; }
 .head { align-items: center; justify-content: space-between; }
 /* Which one is chosen, the colour tells: the circles leave no room on a phone. */
-#language input { position: absolute; opacity: 0; }
+#language input { position: absolute; opacity: 0; } #language label span { margin-left: 0; }
+#language label:focus-within { outline: 2px solid var(--color-accent); outline-offset: 2px; }
+/* The theme draws them in white on white. */
+input[type="checkbox"] { border: 1px solid var(--body-text-color-subdued) !important; }
 .head > * { flex: none !important; width: auto !important; min-width: 0 !important; }
 /* Pictures in a conversation come with one, whatever the component is told; the policy blocks it anyway. */
 [aria-label="Share"], [title="Share"] { display: none !important; }
@@ -127,7 +130,7 @@ def _blocks(service: Service | None, place: Place) -> Any:
                 show_label=False,
                 container=False,
                 elem_id="language",
-                min_width=220,
+                min_width=0,
             )
         with gr.Tabs():
             _tabs(wording, language, service, place)

@@ -131,7 +131,7 @@ def test_an_evaluation_runs_stops_and_goes_on(tab, runs_root) -> None:
     page.fill("#evaluate-limit input", "4")
     page.press("#evaluate-limit input", "Tab")
     page.click("#evaluate-start")
-    page.wait_for_selector(".report-link", timeout=300_000)
+    page.wait_for_selector(".report-link", timeout=600_000)
     assert said(page) == "Done."
     assert [one.index for one in read_predictions(folder / "predictions.jsonl")] == [0, 1, 2, 3]
     assert json.loads((folder / "metrics.json").read_text())["images"] == 4
@@ -141,6 +141,6 @@ def test_an_evaluation_runs_stops_and_goes_on(tab, runs_root) -> None:
     before = (folder / "predictions.jsonl").read_bytes()
     page.click("#evaluate-start")  # nothing is left to answer
     page.wait_for_selector(".report-link", state="detached")
-    page.wait_for_selector(".report-link", timeout=300_000)
+    page.wait_for_selector(".report-link", timeout=600_000)
     assert (folder / "predictions.jsonl").read_bytes() == before
     assert "4 were there already" in (folder / "page.log").read_text()
