@@ -114,10 +114,11 @@ def train(
       paddle-ground train configs/qwen3_vl/8b_sft_tp4.yaml --cpu
     """
     if cpu:
+        from paddle_ground.export.write import merge
         from paddle_ground.infer.engine import Engine
         from paddle_ground.train.command import rehearse_command
 
-        return rehearse_command(config, overrides or (), Engine.load)
+        return rehearse_command(config, overrides or (), Engine.load, merge)
     from paddle_ground.train.command import train_command
 
     train_command(config, overrides or ())

@@ -57,6 +57,19 @@ class ExportReport:
     merged: bool
 
 
+def merge(run: Path, out: Path) -> ExportReport:
+    """Export a run as it is: an adapter becomes a whole model.
+
+    Args:
+        run: Its folder.
+        out: The new folder.
+
+    Raises:
+        PaddleGroundError: As `export`.
+    """
+    return export(ExportOptions(run, out))
+
+
 def export(options: ExportOptions) -> ExportReport:
     """Export a run.
 

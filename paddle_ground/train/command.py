@@ -21,15 +21,21 @@ _HALF_LIFE = 10.0  # logged steps
 _OPEN, _CLOSE = "\u3010", "\u3011"
 
 
-def rehearse_command(config: Path, overrides: Sequence[str], load: Callable[[Path], object]) -> None:
+def rehearse_command(
+    config: Path,
+    overrides: Sequence[str],
+    load: Callable[[Path], object],
+    merge: Callable[[Path, Path], object],
+) -> None:
     """Rehearse a configuration, print what was found, and leave with code 1 if anything is wrong.
 
     Args:
         config: The YAML.
         overrides: `key=value` each.
         load: Loads a model folder as inference does.
+        merge: Writes an adapter's run as a whole model, as `export` does.
     """
-    found = rehearse(config, overrides, load=load)
+    found = rehearse(config, overrides, load=load, merge=merge)
     for line in describe(found):
         typer.echo(line)
     if found.problems:

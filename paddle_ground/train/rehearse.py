@@ -78,6 +78,7 @@ def rehearse(
     overrides: Sequence[str] = (),
     *,
     load: Callable[[Path], object],
+    merge: Callable[[Path, Path], object],
     on_step: OnStep | None = None,
 ) -> Rehearsal:
     """Run a training YAML on CPU processes with a small model.
@@ -86,6 +87,7 @@ def rehearse(
         config_path: The YAML.
         overrides: `key=value` each, as for the real run.
         load: Loads the model folder that training left; inference's own loading.
+        merge: Writes an adapter's run folder as a whole model into a new folder; export's own merging.
         on_step: As for `train`.
 
     Returns:
@@ -117,7 +119,7 @@ def rehearse(
         losses=(*first.losses, *second.losses),
         skipped=first.skipped + second.skipped,
         seconds=first.seconds + second.seconds,
-        problems=tuple(_problems(config, first, second, load)),
+        problems=tuple(_problems(config, first, second, load, merge)),
     )
     write_text(folder / REPORT, json.dumps(_plain(report), indent=2, ensure_ascii=False) + "\n")
     return report
@@ -237,7 +239,11 @@ def _samples(path: Path) -> tuple[tuple[Part, ...], ...]:
 
 
 def _problems(
-    config: TrainConfig, first: TrainReport, second: TrainReport, load: Callable[[Path], object]
+    config: TrainConfig,
+    first: TrainReport,
+    second: TrainReport,
+    load: Callable[[Path], object],
+    merge: Callable[[Path, Path], object],
 ) -> Iterator[str]:
     values = [loss for _, loss in (*first.losses, *second.losses)]
     if not values or not all(map(math.isfinite, values)):
@@ -250,17 +256,26 @@ def _problems(
     skipped = first.skipped + second.skipped
     if skipped:
         yield f"{skipped} times a sample was left out or replaced; look for SKIP in {second.log_path}"
+    whole = second.output_dir
     if is_lora(config.values):
-        yield from _adapter_problems(second.output_dir)
-        return
+        wrong = list(_adapter_problems(whole))
+        yield from wrong
+        if wrong:
+            return
+        whole = whole.with_name("merged")
+        try:
+            merge(second.output_dir, whole)
+        except PaddleGroundError as error:
+            yield f"export can't merge the adapter: {error}"
+            return
     try:
-        load(second.output_dir)
+        load(whole)
     except PaddleGroundError as error:
         yield f"inference can't load what was trained: {error}"
 
 
 def _adapter_problems(folder: Path) -> Iterator[str]:
-    """Tell what is wrong with an adapter, which is no model to ask before it is merged."""
+    """Tell what is wrong with an adapter, before it is merged."""
     import numpy as np
     from safetensors.numpy import load_file
 

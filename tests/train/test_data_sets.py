@@ -201,6 +201,7 @@ def test_two_data_sets_are_trained_together(tmp_path: Path) -> None:
     assert "Target prob: 0.700" in log
     assert "Target prob: 0.300" in log
     found = rehearse(
-        CONFIG, [*runs.words("rehearsed", 4)[1:], *words], load=Engine.load, on_step=lambda *_: None
-    )
+        CONFIG, [*runs.words("rehearsed", 4)[1:], *words], load=Engine.load,
+        merge=lambda run, out: None, on_step=lambda *_: None,
+    )  # fmt: skip
     assert found.problems == ()

@@ -145,7 +145,7 @@ def test_every_way_into_training_refuses(
     with pytest.raises(ConfigError, match=message):
         train(path, words)
     with pytest.raises(ConfigError, match=message):
-        rehearse(path, words, load=lambda _: None)
+        rehearse(path, words, load=lambda _: None, merge=lambda run, out: None)
     with pytest.raises(ConfigError, match=message):
         refuse_other_spaces(config.values, config.grounding)
     right = [*words, "grounding={image_max_pixels: 262144}"]

@@ -33,6 +33,10 @@ def overrides(data: Path, folder: Path, *more: str) -> list[str]:
     return [f"train_dataset_path={data}", f"eval_dataset_path={data}", f"output_dir={folder}", *more]
 
 
+def no_adapter(run: Path, out: Path) -> None:
+    raise AssertionError(f"{run} has no adapter to merge")
+
+
 @pytest.mark.parametrize(
     ("name", "key_heads", "tied"),
     [("8b_sft_tp4.yaml", 4, False), ("4b_sft_tp2.yaml", 2, True), ("2b_sft.yaml", 2, True)],
@@ -116,7 +120,7 @@ def test_a_folder_of_something_else_is_left_alone(data: Path, tmp_path: Path) ->
     (tmp_path / "run_rehearsal").mkdir()
     (tmp_path / "run_rehearsal" / "thesis.txt").touch()
     with pytest.raises(TrainError, match="is no folder of a rehearsal"):
-        rehearse(CONFIGS / "2b_sft.yaml", overrides(data, tmp_path / "run"), load=str)
+        rehearse(CONFIGS / "2b_sft.yaml", overrides(data, tmp_path / "run"), load=str, merge=no_adapter)
     assert (tmp_path / "run_rehearsal" / "thesis.txt").exists()
     assert not (tmp_path / "run").exists()
 
@@ -143,7 +147,9 @@ def test_a_one_gpu_configuration_is_rehearsed_as_it_is(data: Path, tmp_path: Pat
     from paddle_ground.infer import Engine
 
     given = overrides(data, tmp_path / "run", "sharding=")
-    found = rehearse(CONFIGS / "2b_sft.yaml", given, load=Engine.load, on_step=lambda *_: None)
+    found = rehearse(
+        CONFIGS / "2b_sft.yaml", given, load=Engine.load, merge=no_adapter, on_step=lambda *_: None
+    )
     check(found, 1)
     told = "\n".join(describe(found))
     assert "compute_type: bf16 -> float32" in told
@@ -158,7 +164,12 @@ def test_the_eight_gpu_configuration_is_rehearsed_in_eight_processes(data: Path,
     from paddle_ground.infer import Engine
 
     given = overrides(data, tmp_path / "run")
-    check(rehearse(CONFIGS / "8b_sft_tp4.yaml", given, load=Engine.load, on_step=lambda *_: None), 8)
+    check(
+        rehearse(
+            CONFIGS / "8b_sft_tp4.yaml", given, load=Engine.load, merge=no_adapter, on_step=lambda *_: None
+        ),
+        8,
+    )
 
 
 def test_what_stops_early_or_lists_millions_of_samples_is_changed(
@@ -177,7 +188,7 @@ def test_what_stops_early_or_lists_millions_of_samples_is_changed(
     ("learned", "problem"),
     [(None, "left no adapter"), (0.0, "nothing was learned"), (np.nan, "not finite"), (0.1, None)],
 )
-def test_an_adapter_is_looked_at_where_it_cannot_be_asked_yet(
+def test_an_adapter_is_looked_at_before_it_is_merged(
     tmp_path: Path, learned: float | None, problem: str | None
 ) -> None:
     from safetensors.numpy import save_file
@@ -192,11 +203,20 @@ def test_an_adapter_is_looked_at_where_it_cannot_be_asked_yet(
 
 @pytest.mark.heavy
 def test_an_adapter_with_a_best_model_is_rehearsed(data: Path, tmp_path: Path) -> None:
+    from paddle_ground.export.write import merge
+    from paddle_ground.infer import Engine
+
     lora = ("fine_tuning=lora", "lora=true", "lora_rank=4", "lora_alpha=16")
     section = "grounding={evaluate_every: 500, evaluate_samples: 2, keep_best: eval_ap50, stop_after: 3}"
     given = overrides(data, tmp_path / "run", "sharding=", *lora, section)
-    found = rehearse(CONFIGS / "2b_sft.yaml", given, load=str, on_step=lambda *_: None)
+    loaded = []
+    found = rehearse(
+        CONFIGS / "2b_sft.yaml", given, load=lambda folder: loaded.append(Engine.load(folder)), merge=merge,
+        on_step=lambda *_: None,
+    )  # fmt: skip
     assert found.problems == ()
+    assert len(loaded) == 1
+    assert (found.folder / "merged" / "config.json").is_file()
     assert (found.folder / "run" / "best" / "best.json").is_file()
 
 
@@ -207,7 +227,7 @@ def test_a_second_family_is_rehearsed_by_its_own_small_model(tmp_path: Path) -> 
     data = write_squares(tmp_path / "data", 24, chosen_space("qwen2_5_vl", None))
     given = overrides(data, tmp_path / "run", "sharding=")
     config = CONFIGS.parent / "qwen2_5_vl" / "3b_sft.yaml"
-    check(rehearse(config, given, load=Engine.load, on_step=lambda *_: None), 1)
+    check(rehearse(config, given, load=Engine.load, merge=no_adapter, on_step=lambda *_: None), 1)
     told = json.loads((tmp_path / "run_rehearsal" / "model" / "config.json").read_text(encoding="utf-8"))
     assert told["model_type"] == "qwen2_5_vl"
 
@@ -215,5 +235,5 @@ def test_a_second_family_is_rehearsed_by_its_own_small_model(tmp_path: Path) -> 
 @pytest.mark.heavy
 def test_samples_that_do_not_fit_are_a_problem(data: Path, tmp_path: Path) -> None:
     given = overrides(data, tmp_path / "run", "max_seq_len=48", "sharding=")
-    found = rehearse(CONFIGS / "2b_sft.yaml", given, load=str, on_step=lambda *_: None)
+    found = rehearse(CONFIGS / "2b_sft.yaml", given, load=str, merge=no_adapter, on_step=lambda *_: None)
     assert any("left out or replaced" in problem for problem in found.problems)
