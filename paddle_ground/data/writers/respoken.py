@@ -114,7 +114,8 @@ def _samples(
                 f"{speaking.space.name} ({converted.skipped[0][0]}); run `paddle-ground check` on the data"
             )
         counts.update(samples=1, boxes=len(row.boxes_xyxy_px))
-        counts["boxes that fall together"] += converted.merged_boxes
+        if converted.merged_boxes:
+            counts["boxes that fall together"] += converted.merged_boxes
         yield converted.sample
 
 
