@@ -11,6 +11,11 @@ one). Stock has the mends without which it does not start (the native classes, n
 FlashMask kernel) and none of our kernels, matrix library or memory settings. Ours and the peer's take turns
 (`--turns`), and the ratio is the median over the turns, so that a machine that others use, too, wrongs
 neither. The last line is one JSON object of step times' ratios: below 1 we are faster.
+
+    python tools/bench_train.py --end-to-end --llama-factory lf/bin/llamafactory-cli
+
+times whole `paddle-ground train` commands instead (see end_to_end.py), on the same model and batch; the last
+line then holds samples a second, and our time over LLaMA-Factory's where that is given.
 """
 
 from __future__ import annotations
@@ -45,6 +50,9 @@ def main() -> None:
     parser.add_argument("--peer-script", default=str(ROOT.parent / "shared" / "peers" / "hf_speed.py"))
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--end-to-end", action="store_true", help="time whole training commands instead")
+    parser.add_argument("--llama-factory", help="its llamafactory-cli, to compare with end to end")
+    parser.add_argument("--steps", type=int, default=60, help="of each training end to end")
     parser.add_argument("--profile", action="store_true", help="print where our time goes, too")
     parser.add_argument("--part", nargs=2, help=argparse.SUPPRESS)  # kind, model: used by this script
     options = parser.parse_args()
@@ -55,7 +63,16 @@ def main() -> None:
         print(json.dumps(run_part(kind, Path(model), options.batch)))
         return
     with tempfile.TemporaryDirectory() as work:
-        compare(build(Path(work) / "model"), options)
+        model = build(Path(work) / "model")
+        if options.end_to_end:
+            import end_to_end
+
+            found = end_to_end.compare(
+                model, Path(work), options.llama_factory, options.batch, options.steps, options.turns
+            )
+            print(json.dumps(found))
+        else:
+            compare(model, options)
 
 
 def compare(model: Path, options: argparse.Namespace) -> None:
