@@ -111,8 +111,9 @@ def _fields(wording: Wording) -> dict[str, Any]:
     def number(name: str, **settings: Any) -> None:
         make(gr.Number, name, value=_NUMBERS[name].stock, **settings)
 
+    make(gr.Dropdown, "model", choices=[], value=None)
     with gr.Row():
-        for name in ("model", "train_data", "eval_data"):
+        for name in ("train_data", "eval_data"):
             make(gr.Dropdown, name, choices=[], value=None, min_width=200)
     for row in (
         ("max_steps", "num_train_epochs", "learning_rate"),

@@ -179,7 +179,7 @@ def stop(folder: Path, patience_s: float = 30.0) -> None:
 
     Args:
         folder: Its folder.
-        patience_s: Until it is killed.
+        patience_s: Until it is asked in another way, and at last killed.
 
     Raises:
         ConfigError: No such process lives.
@@ -188,7 +188,11 @@ def stop(folder: Path, patience_s: float = 30.0) -> None:
     if pid is None:
         raise ConfigError(f"{folder.name}: nothing that a page started runs there")
     # The command ends its own processes when it is interrupted; when it is killed, they end with it.
-    for number, patience in ((signal.SIGINT, patience_s), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
+    for number, patience in (
+        (signal.SIGINT, patience_s),
+        (signal.SIGTERM, patience_s / 6),
+        (signal.SIGKILL, 5.0),
+    ):
         if process_of(folder) != pid:
             return
         os.kill(pid, number)
