@@ -58,6 +58,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.peer_python and shutil.which(options.peer_python) is None:
         parser.error(f"--peer-python {options.peer_python}: no such program; give an interpreter with torch")
+    if options.llama_factory and shutil.which(options.llama_factory) is None:
+        parser.error(f"--llama-factory {options.llama_factory}: no such program; give its llamafactory-cli")
     if options.part:
         kind, model = options.part
         print(json.dumps(run_part(kind, Path(model), options.batch)))
