@@ -171,19 +171,27 @@ def evaluate_tab(wording: Wording, language: Any, opening: Sequence[Any], evalua
         if evaluator.work.standing.state != "done" or name is None:
             return [*told, gr.skip(), gr.skip(), gr.skip()]
         chosen = gr.update(choices=choices_of(evaluator.runs, lang), value=name)
-        return [*told, chosen, *result_of(evaluator.runs, name, lang)]
+        with noticed(evaluator.runs):
+            return [*told, chosen, *result_of(evaluator.runs, name, lang)]
 
     def end(lang: Language) -> list[Any]:
         evaluator.work.stop()
         return now(lang)
 
-    def look(lang: Language) -> list[Any]:
-        return [
-            gr.update(choices=evaluator.models()),
-            gr.update(choices=list_samples(evaluator.data)),
-            gr.update(choices=choices_of(evaluator.runs, lang)),
-            *now(lang),
-        ]
+    def look(chosen: str | None, lang: Language) -> list[Any]:
+        known = choices_of(evaluator.runs, lang)
+        names = [name for _, name in known]
+        # Who comes back sees what ended meanwhile.
+        shown = next((name for name in (chosen, evaluator.name) if name in names), None)
+        with noticed(evaluator.runs):
+            return [
+                gr.update(choices=evaluator.models()),
+                gr.update(choices=list_samples(evaluator.data)),
+                # What somebody chose while this was under way stays.
+                gr.update(choices=known, value=shown) if shown else gr.update(choices=known),
+                *now(lang),
+                *(result_of(evaluator.runs, shown, lang) if shown else (gr.skip(), gr.skip())),
+            ]
 
     private: dict[str, Any] = {"api_visibility": "private"}
     hidden = {**private, "show_progress": "hidden"}
@@ -191,8 +199,10 @@ def evaluate_tab(wording: Wording, language: Any, opening: Sequence[Any], evalua
     stop.click(end, language, running, **private)
     timer.tick(tick, language, [*running, earlier, *result], **hidden)
     earlier.input(show, [earlier, language], result, **private)
-    language.change(show, [earlier, language], result, **hidden)
-    gr.on([*opening, language.change], look, language, [model, samples, earlier, *running], **hidden)
+    gr.on(
+        [*opening, language.change], look, [earlier, language], [model, samples, earlier, *running, *result],
+        **hidden,
+    )  # fmt: skip
 
 
 def choices_of(runs: Path, language: Language) -> list[tuple[str, str]]:

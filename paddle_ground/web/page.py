@@ -46,6 +46,8 @@ input[type="checkbox"] { border: 1px solid var(--body-text-color-subdued) !impor
 .head > * { flex: none !important; width: auto !important; min-width: 0 !important; }
 /* Pictures in a conversation come with one, whatever the component is told; the policy blocks it anyway. */
 [aria-label="Share"], [title="Share"] { display: none !important; }
+/* Their labels would lie over the boxes. */
+#ground-drawn { padding-top: 44px !important; }
 .charts { display: grid; gap: 14px; grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); }
 .charts figure { margin: 0; } .chart { display: block; width: 100%; height: auto; }
 .chart text { fill: var(--body-text-color-subdued); font-size: 11px; }

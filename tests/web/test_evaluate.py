@@ -138,6 +138,13 @@ def test_an_evaluation_runs_stops_and_goes_on(tab, runs_root) -> None:
     assert table(page)["Images or questions"] == "4"
     assert page.input_value("#evaluate-earlier input") == "model · zoo/val.jsonl · first 4"
 
+    page.reload()
+    page.get_by_role("tab", name="Evaluate").click()
+    page.wait_for_selector(".report-link")  # who comes back sees what ended
+    choose(page, "evaluate-model", "model")
+    choose(page, "evaluate-samples", SAMPLES)
+    page.fill("#evaluate-limit input", "4")
+    page.press("#evaluate-limit input", "Tab")
     before = (folder / "predictions.jsonl").read_bytes()
     page.click("#evaluate-start")  # nothing is left to answer
     page.wait_for_selector(".report-link", state="detached")
