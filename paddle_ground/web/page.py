@@ -39,7 +39,8 @@ _STYLE = """
 footer { display: none !important; }
 .head { align-items: center; justify-content: space-between; }
 /* Which one is chosen, the colour tells: the circles leave no room on a phone. */
-#language input { position: absolute; opacity: 0; pointer-events: none; } #language label span { margin-left: 0; }
+#language input { position: absolute; opacity: 0; pointer-events: none; }
+#language label span { margin-left: 0; }
 #language label:focus-within { outline: 2px solid var(--color-accent); outline-offset: 2px; }
 /* The theme draws them in white on white. */
 input[type="checkbox"] { border: 1px solid var(--body-text-color-subdued) !important; }
