@@ -19,7 +19,7 @@ TRY_TRAINER = $(TRAINER) >/dev/null 2>&1 || { echo "PaddleFormers does not impor
 INPUTS := setup.cfg constraints.txt pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-heavy test-pythons check fix docs lock clean
+.PHONY: help setup demo tiny-model test test-heavy test-pythons check fix docs lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -57,6 +57,9 @@ setup: $(VENV)/.all ## make .venv with every extra (PYTHON=... chooses the inter
 
 demo: $(VENV)/.demo ## data, training, metrics and a picture on this CPU (SOURCE=<COCO parquet folder> OUT=<folder>)
 	@$(BIN)/paddle-ground demo $(if $(SOURCE),--source "$(SOURCE)") $(if $(OUT),--out "$(OUT)")
+
+tiny-model: $(VENV)/.demo ## train the small model in data/ from random weights: hours (tools/tiny_course.yaml)
+	@$(BIN)/python tools/make_tiny_model.py
 
 # --- checks ----------------------------------------------------------------------------------------------
 

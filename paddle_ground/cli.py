@@ -202,7 +202,7 @@ def ground(
     Examples:
       paddle-ground ground picture.png "the red circle"
       paddle-ground ground runs/demo/train street.jpg "the red car"
-      paddle-ground ground runs/demo/model street.jpg --json --save boxes.png
+      paddle-ground ground runs/demo/train street.jpg --json --save boxes.png
     """
     from paddle_ground.infer import Sampling, which_model
     from paddle_ground.infer import ground as run

@@ -118,7 +118,7 @@ def ground(
         ConfigError: The query is blank, or `max_repeats` is below 1.
 
     Example:
-        >>> found = ground("runs/demo/model", "street.jpg", "the red car")
+        >>> found = ground("runs/demo/train", "street.jpg", "the red car")
         >>> [(region.label, region.box_xyxy_px) for region in found.regions]
     """
     engine = model if isinstance(model, Engine) else Engine.load(model)
