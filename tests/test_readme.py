@@ -62,6 +62,8 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     desk = tmp_path_factory.mktemp("clone")
     for name in ("configs", "paddle_ground"):
         (desk / name).symlink_to(ROOT / name)
+    (desk / "data").mkdir()
+    (desk / "data" / "tiny-qwen3-vl").symlink_to(ROOT / "data" / "tiny-qwen3-vl")
     options = DemoOptions(
         desk / "runs" / "demo", train_images=24, val_images=4, steps=2, batch_size=4, max_new_tokens=8
     )
