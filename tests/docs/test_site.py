@@ -100,6 +100,8 @@ def test_the_pages_commands_run_as_they_stand(tmp_path: Path) -> None:
     """On what a very short demo leaves; trainings are cut to two steps by overrides behind them."""
     for name in ("configs", "paddle_ground"):
         (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "tiny-qwen3-vl").symlink_to(ROOT / "data" / "tiny-qwen3-vl")
     options = DemoOptions(
         tmp_path / "runs" / "demo", train_images=24, val_images=4, steps=2, batch_size=4, max_new_tokens=8
     )
