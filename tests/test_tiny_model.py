@@ -42,7 +42,7 @@ def test_the_course_can_be_followed_from_its_first_stage_to_its_test():
 def test_the_tool_makes_a_model_with_a_card(tmp_path):
     lessons = {"train_images": 40, "val_images": 8, "most_things": 1, "turns": 1, "kinds": ["name", "absent"]}
     stages = [
-        {"name": name, "steps": 2, "pixels": [4096, 16384], "lessons": {**lessons, "seed": seed}}
+        {"name": name, "steps": 10, "pixels": [4096, 16384], "lessons": {**lessons, "seed": seed}}
         for name, seed in (("first", 1), ("second", 2))
     ]
     course = {
@@ -59,7 +59,7 @@ def test_the_tool_makes_a_model_with_a_card(tmp_path):
     )
     assert done.returncode == 0, done.stderr[-2000:]
     card = (out / "README.md").read_text(encoding="utf-8")
-    for words in ("| first | 2 |", "| third | 2 |", "| absent | 0 |", "| all of them |"):
+    for words in ("| first | 10 |", "| third | 10 |", "| absent | 0 |", "| all of them |"):
         assert words in card
     whole = (work / "third-lessons" / "train.jsonl").read_text(encoding="utf-8").splitlines()
     turned = (work / "third-lessons" / "rest.jsonl").read_text(encoding="utf-8").splitlines()
