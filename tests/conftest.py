@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -21,6 +26,12 @@ from paddle_ground.records import (
 )
 
 ROOT = Path(__file__).resolve().parents[1]
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+# No sandbox for root; no calls home, which a closed network answers slowly.
+CHROMIUM_FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
 
 # A test must not fail because the machine is busy: no deadline for an example, none for drawing it.
 # On CI hypothesis' own profile makes the examples the same each time.
@@ -87,3 +98,40 @@ def write_run() -> WriteRun:
         return folder
 
     return write
+
+
+@contextmanager
+def _listening(app: Any, lifespan: Literal["on", "off"] = "off") -> Iterator[str]:
+    import uvicorn
+
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan=lifespan))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+        assert thread.is_alive()
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(timeout=30)
+
+
+@pytest.fixture(scope="session")
+def listen() -> Callable[..., Any]:
+    """Function that serves an app on a free port while a `with` lasts, and gives its URL."""
+    return _listening
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Headless Chromium; the tests that ask for it are left out where there is none."""
+    api: Any = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra `dev`)")
+    named = os.environ.get("PADDLE_GROUND_CHROMIUM")
+    path = named or next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        pytest.skip("no Chromium here: install Debian's `chromium`, or name one by PADDLE_GROUND_CHROMIUM")
+    with api.sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS, timeout=120_000)
+        yield running
+        running.close()

@@ -83,7 +83,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     if not path.is_file():
         raise ModelError(f"{folder}: no config.json; {_what_it_may_be(folder)}")
-    config = _read_json(path)
+    config = read_json(path)
     found = config.get("model_type")
     if found not in MODEL_TYPES:
         raise ModelError(
@@ -103,7 +103,7 @@ def end_token_ids(checkpoint: Checkpoint) -> frozenset[int]:
     sources: list[Any] = [text.get("eos_token_id")]
     if path.is_file():
         # PaddleFormers' trainer writes only the first of several end tokens back; hence the union.
-        sources.append(_read_json(path).get("eos_token_id"))
+        sources.append(read_json(path).get("eos_token_id"))
     ids: set[int] = set()
     for source in sources:
         ids.update(i for i in (source if isinstance(source, list) else [source]) if isinstance(i, int))
@@ -125,7 +125,7 @@ def _what_it_may_be(folder: Path) -> str:
 def _weight_files(folder: Path) -> tuple[tuple[Path, ...], Path | None]:
     index = folder / INDEX_FILE
     if index.is_file():
-        weight_map = _read_json(index).get("weight_map")
+        weight_map = read_json(index).get("weight_map")
         if not isinstance(weight_map, dict) or not weight_map:
             raise ModelError(f"{index}: `weight_map` is missing; copy the model's own index again")
         names = sorted({str(name) for name in weight_map.values()})
@@ -200,7 +200,12 @@ def _may_be_ignored(name: str) -> bool:
     return name == "lm_head.weight" or name.endswith("inv_freq")
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a model folder's JSON file.
+
+    Raises:
+        ModelError: It is missing, no JSON, or no object.
+    """
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

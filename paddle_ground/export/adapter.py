@@ -8,7 +8,6 @@ other; Hugging Face keeps them apart, as (outputs, inputs).
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from paddle_ground.backend.checkpoint import read_json
 from paddle_ground.errors import ModelError
 
 CONFIG = "lora_config.json"
@@ -48,7 +48,7 @@ class Adapter:
     """
 
     def __init__(self, folder: Path, heads: Heads) -> None:
-        config = _read(folder / CONFIG)
+        config = read_json(folder / CONFIG)
         for key in ("loraga", "trainable_modules", "trainable_bias", "do_qat"):
             if config.get(key):
                 raise ModelError(
@@ -142,7 +142,7 @@ def _pairs(folder: Path) -> dict[str, tuple[Matrix, Matrix]]:
 
 def _files(folder: Path) -> list[Path]:
     if (folder / _INDEX).is_file():
-        names = sorted(set(map(str, _read(folder / _INDEX).get("weight_map", {}).values())))
+        names = sorted(set(map(str, read_json(folder / _INDEX).get("weight_map", {}).values())))
         if any(Path(name).name != name for name in names):
             raise ModelError(f"{folder / _INDEX}: a file lies outside the folder; move it in")
     else:
@@ -153,16 +153,6 @@ def _files(folder: Path) -> list[Path]:
             f"{folder}: {missing[0] if missing else 'peft_model*.safetensors'} is missing; copy it"
         )
     return [folder / name for name in names]
-
-
-def _read(path: Path) -> Mapping[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: cannot be read as JSON ({error}); copy it again") from error
-    if not isinstance(value, dict):
-        raise ModelError(f"{path}: expected a JSON object; copy it again")
-    return value
 
 
 def _number(config: Mapping[str, Any], key: str, folder: Path) -> float:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import io
-import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -68,35 +65,8 @@ def photo() -> Callable[..., bytes]:
     return make
 
 
-@contextmanager
-def listening(app: Any) -> Iterator[str]:
-    """Serve an app on a free port; gives its URL."""
-    import uvicorn
-
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="off"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-        assert thread.is_alive()
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(timeout=30)
-
-
-Listening = Callable[[Any], Any]
-
-
 @pytest.fixture(scope="session")
-def listen() -> Listening:
-    """Give `listening`, which serves an app on a free port."""
-    return listening
-
-
-@pytest.fixture(scope="session")
-def url(service: Service) -> Iterator[str]:
+def url(service: Service, listen: Callable[..., Any]) -> Iterator[str]:
     """Where the model is served as "tiny", with nothing allowed that isn't by default."""
-    with listening(create_app(service, ServeOptions("tiny"))) as url:
+    with listen(create_app(service, ServeOptions("tiny"))) as url:
         yield url

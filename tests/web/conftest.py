@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,12 +34,6 @@ from paddle_ground.web.page import Place, create_page
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "tiny"
 CLASSES = ("red circle", "blue square", "cup")
 LIMITS = Limits(image_bytes=400_000, pixels=300_000, seconds=120.0)
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-# No sandbox for root; no calls home, which a closed network answers slowly.
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -118,27 +109,13 @@ def _write_zoo(folder: Path) -> None:
     write_truth(folder / "val.truth.json", Truth(tuple(images), tuple(boxes), (Category(1, "cup"),)))
 
 
-@contextmanager
-def listening(app: Any) -> Iterator[str]:
-    """Serve an app with its lifespan on a free port; gives its URL."""
-    import uvicorn
-
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-        assert thread.is_alive()
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(timeout=30)
-
-
 @pytest.fixture(scope="session")
 def url(
-    service: Service, data_root: Path, runs_root: Path, tmp_path_factory: pytest.TempPathFactory
+    service: Service,
+    data_root: Path,
+    runs_root: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    listen: Callable[..., Any],
 ) -> Iterator[str]:
     """Where the page is."""
     pytest.importorskip("gradio", reason="gradio is not installed (extra `web`)")
@@ -147,24 +124,10 @@ def url(
     configs = shutil.copytree(CONFIGS, tmp_path_factory.mktemp("settings") / "configs")
     place = Place(uploads, data_root, LIMITS, runs_root, configs.resolve(), runs_root / "model")
     app = create_page(create_app(service, ServeOptions("tiny", limits=LIMITS)), service, place)
-    with listening(app) as url:
+    with listen(app, lifespan="on") as url:
         yield url
     for name, value in before.items():
         os.environ.pop(name, None) if value is None else os.environ.update({name: value})
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """Headless Chromium."""
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra `dev`)")
-    named = os.environ.get("PADDLE_GROUND_CHROMIUM")
-    path = named or next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        pytest.skip("no Chromium here: install Debian's `chromium`, or name one by PADDLE_GROUND_CHROMIUM")
-    with api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=path, args=FLAGS, timeout=120_000)
-        yield running
-        running.close()
 
 
 class Opened:

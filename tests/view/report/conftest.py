@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +21,6 @@ from paddle_ground.records import (
     write_truth,
 )
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-# No sandbox for root; no calls home, which a closed network answers slowly.
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 HOSTILE_LABEL = "<img src=x onerror=window.broken=1>"
 HOSTILE_ANSWER = "</script><script>window.broken=1</script><!--<script> {{script}} \u2028 &amp; 猫"
 CAT, DOG = (8.0, 8.0, 32.0, 40.0), (36.0, 12.0, 60.0, 44.0)
@@ -90,25 +82,6 @@ def write_run(folder: Path) -> Run:
 @pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return write_run(tmp_path_factory.mktemp("report"))
-
-
-def find_browser() -> str | None:
-    named = os.environ.get("PADDLE_GROUND_CHROMIUM")
-    return named or next(filter(None, map(shutil.which, BROWSERS)), None)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    sync_api: Any = pytest.importorskip(
-        "playwright.sync_api", reason="playwright is not installed (extra `dev`)"
-    )
-    path = find_browser()
-    if path is None:
-        pytest.skip("no Chromium here: install Debian's `chromium`, or name one by PADDLE_GROUND_CHROMIUM")
-    with sync_api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=path, args=FLAGS, timeout=120_000)
-        yield running
-        running.close()
 
 
 class Opened:
