@@ -193,7 +193,7 @@ def _test(settings: dict[str, Any], samples: Path, model: Path, folder: Path) ->
 def _measured(course: dict[str, Any], curve: Sequence[Learned], tested: Tested) -> Iterator[str]:
     yield "## What it learned, and how well"
     yield ""
-    yield f"Questions about {course['test']['val_images']} pictures that it never saw (`make tiny-model`):"
+    yield f"Questions about {course['test']['val_images']} pictures that it never saw, an equal share of each kind:"
     yield ""
     yield from ("| question | boxes there | boxes answered | F1@0.5 |", "| --- | ---: | ---: | ---: |")
     for kind, scores in {**tested.by_kind, "all of them": tested.whole}.items():
