@@ -75,21 +75,10 @@ def main() -> None:
     if options.out.exists():
         shutil.rmtree(options.out)
     export(ExportOptions(model, options.out, dtype="bfloat16", metrics=test / "metrics.json"))
-    _work_in_float32(options.out / "config.json")
     card = options.out / "README.md"
     told = "\n".join(_measured(course, curve, tested))
     write_text(card, card.read_text(encoding="utf-8") + "\n" + told + "\n")
     print(f"F1@0.5 {tested.whole['f1_50']:.3f}; wrote {options.out}")
-
-
-def _work_in_float32(path: Path) -> None:
-    """Let a folder of bfloat16 weights be loaded as float32.
-
-    PaddleFormers 1.2.0 takes a config's own type over `compute_type` and then can't assign bfloat16 weights
-    to the float32 model of a CPU ("The type of data we are trying to retrieve (bfloat16) does not match").
-    """
-    config = path.read_text(encoding="utf-8").replace('"torch_dtype": "bfloat16"', '"torch_dtype": "float32"')
-    write_text(path, config)
 
 
 def _untaught(course: dict[str, Any], work: Path) -> Path:
@@ -193,7 +182,8 @@ def _test(settings: dict[str, Any], samples: Path, model: Path, folder: Path) ->
 def _measured(course: dict[str, Any], curve: Sequence[Learned], tested: Tested) -> Iterator[str]:
     yield "## What it learned, and how well"
     yield ""
-    yield f"Questions about {course['test']['val_images']} pictures that it never saw, an equal share of each kind:"
+    pictures = course["test"]["val_images"]
+    yield f"Questions about {pictures} pictures that it never saw, an equal share of each kind:"
     yield ""
     yield from ("| question | boxes there | boxes answered | F1@0.5 |", "| --- | ---: | ---: | ---: |")
     for kind, scores in {**tested.by_kind, "all of them": tested.whole}.items():

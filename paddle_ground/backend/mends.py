@@ -61,6 +61,30 @@ def init_fleet_once() -> None:
         fleet.init(is_collective=True)
 
 
+def give_parts_the_models_type() -> None:
+    """Load a model with parts in the type that the whole is wanted in.
+
+    Symptom: a folder whose `text_config` says bfloat16, as published ones do, can't be trained in float32:
+    the type that `compute_type` sets reaches the outer config only, and loading ends in "The type of data we
+    are trying to retrieve (bfloat16) does not match the type of data (float32)". With `dtype` given,
+    PaddleFormers itself hands it to the parts.
+    """
+    from paddleformers.transformers.model_utils import PretrainedModel
+
+    stock = PretrainedModel.from_pretrained.__func__
+    if getattr(stock, "_paddle_ground", False):
+        return
+
+    @functools.wraps(stock)
+    def from_pretrained(cls: Any, *rest: Any, **kwargs: Any) -> Any:
+        if kwargs.get("dtype") is None:
+            kwargs["dtype"] = getattr(kwargs.get("config"), "dtype", None)
+        return stock(cls, *rest, **kwargs)
+
+    from_pretrained._paddle_ground = True  # type: ignore[attr-defined]
+    PretrainedModel.from_pretrained = classmethod(from_pretrained)
+
+
 def apply_image_limits(settings: GroundingSettings) -> None:
     """Set the pixel limits of training images on the processor class.
 

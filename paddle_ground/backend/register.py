@@ -84,6 +84,7 @@ def prepare_process(args: dict[str, Any]) -> None:
 
     if implementation == "native":
         mends.use_native_qwen3_vl()
+        mends.give_parts_the_models_type()
         natives.mend_training(family.model_type)
     mends.define_absent_fleet_names()
     mends.init_fleet_once()
