@@ -13,9 +13,9 @@ from paddle_ground.infer.predict import predict
 from paddle_ground.infer.progress import PredictReport
 from paddle_ground.infer.request import Answer, Request
 from paddle_ground.infer.sampling import Sampling
-from paddle_ground.infer.shipped import default_model, which_model
+from paddle_ground.infer.shipped import default_model, named_or_default, which_model
 
 __all__ = [
     "Answer", "Engine", "Grounding", "PredictReport", "Request", "Sampling", "default_model", "ground",
-    "predict", "which_model",
+    "named_or_default", "predict", "which_model",
 ]  # fmt: skip

@@ -5,6 +5,7 @@ Takes what a user typed; gives model folder, image and words.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from paddle_ground.errors import ConfigError
@@ -25,6 +26,24 @@ def default_model() -> Path:
             "name a model folder, or run in a clone of the project"
         )
     return DEFAULT_MODEL
+
+
+def named_or_default(model: Path | None, say: Callable[[str], None]) -> Path:
+    """Give the model that was named, or else the small one.
+
+    Args:
+        model: As it was named; none if it was not.
+        say: Is told where it is the small one.
+
+    Raises:
+        ConfigError: It is the small one, and not there.
+    """
+    if model is not None:
+        return model
+    small = default_model()
+    where = f"{small.parent.name}/{small.name}"
+    say(f"no model was named: the small one in {where} answers; it knows drawn shapes and digits only")
+    return small
 
 
 def which_model(first: str, second: str | None, third: str | None) -> tuple[Path, Path, str | None]:

@@ -18,7 +18,10 @@ def _flag(name: str, text: str, panel: str, metavar: str | None = None, **more: 
 
 
 def serve_command(
-    model: Annotated[Path, typer.Argument(help="Model folder, with safetensors.")],
+    model: Annotated[
+        Path | None,
+        typer.Argument(help="Model folder, with safetensors; left out, the small one in data/."),
+    ] = None,
     host: Annotated[
         str, _flag("--host", "0.0.0.0 for everyone who can reach this machine.", WHERE)
     ] = "127.0.0.1",
@@ -79,10 +82,12 @@ def serve_command(
 
     \b
     Examples:
+      paddle-ground serve
       paddle-ground serve runs/demo/train
       paddle-ground serve runs/first --port 9000 --allow-local data/coco/images --batch 32
       PADDLE_GROUND_API_KEY=... paddle-ground serve runs/first --host 0.0.0.0
     """
+    from paddle_ground.infer import named_or_default
     from paddle_ground.serve.options import MEGABYTE, Limits, ServeOptions
     from paddle_ground.serve.run import Address, serve
 
@@ -92,9 +97,10 @@ def serve_command(
         pixels=max_pixels,
         seconds=timeout,
     )
+    folder = named_or_default(model, typer.echo)
     hosts = tuple(name for name in (allow_url_hosts or "").replace(" ", "").split(",") if name)
-    options = ServeOptions(model_name or model.resolve().name, api_key, hosts, allow_local, limits)
+    options = ServeOptions(model_name or folder.resolve().name, api_key, hosts, allow_local, limits)
     serve(
-        model, options, Address(host, port), batch=batch, max_queue=max_queue, max_context=max_context,
+        folder, options, Address(host, port), batch=batch, max_queue=max_queue, max_context=max_context,
         dtype=dtype, say=typer.echo,
     )  # fmt: skip

@@ -12,7 +12,12 @@ import typer
 
 
 def web_command(
-    model: Annotated[Path | None, typer.Argument(help="Model folder; none to look at data only.")] = None,
+    model: Annotated[
+        Path | None, typer.Argument(help="Model folder; left out, the small one in data/.")
+    ] = None,
+    no_model: Annotated[
+        bool, typer.Option("--no-model", help="A page without one, about data and runs only.")
+    ] = False,
     data: Annotated[
         Path | None, typer.Option("--data", help="Folder whose samples files may be opened in the page.")
     ] = None,
@@ -51,11 +56,14 @@ def web_command(
 
     \b
     Examples:
+      paddle-ground web
       paddle-ground web runs/demo/train
       paddle-ground web runs/first --data data/coco --port 7861
-      paddle-ground web --data data
+      paddle-ground web --no-model --data data
       paddle-ground web runs/demo/train --data data --runs runs
     """
+    from paddle_ground.errors import ConfigError
+    from paddle_ground.infer import named_or_default
     from paddle_ground.serve.options import MEGABYTE, Limits
     from paddle_ground.serve.run import Address
     from paddle_ground.web.run import Folders, show
@@ -64,9 +72,13 @@ def web_command(
     usual = Path("configs")
     if configs is None and runs is not None and usual.is_dir():
         configs = usual
+    folders = Folders(data, runs, configs)
+    folders.check()
+    if no_model and model is not None:
+        raise ConfigError(f"{model}: a model and --no-model; leave one of them out")
     show(
-        model,
-        Folders(data, runs, configs),
+        None if no_model else named_or_default(model, typer.echo),
+        folders,
         Address(host, port),
         limits,
         batch=batch,

@@ -76,7 +76,7 @@ def show(
     """
     if model_dir is None and folders == Folders():
         raise ConfigError(
-            "nothing to show; name a model folder, samples with --data, or a folder of runs with --runs"
+            "nothing to show; leave out --no-model, or name samples with --data or runs with --runs"
         )
     folders.check()
     try:

@@ -87,6 +87,26 @@ def test_a_wrong_flag_or_model_is_one_line(tmp_path: Path, capsys: Any) -> None:
         assert error.count("\n") == 1
 
 
+@pytest.mark.parametrize(("words", "folder"), [([], "small"), (["other"], "other")])
+def test_without_a_model_the_small_one_is_served_and_it_is_said(
+    tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch, words: list[str], folder: str
+) -> None:
+    small = tmp_path / "data" / "small"
+    small.mkdir(parents=True)
+    (small / "config.json").touch()
+    monkeypatch.setattr("paddle_ground.infer.shipped.DEFAULT_MODEL", small)
+    served: list[Any] = []
+    monkeypatch.setattr("paddle_ground.serve.run.serve", lambda *what, **how: served.append(what))
+    with pytest.raises(SystemExit) as end:
+        main(["serve", *words])
+    assert end.value.code == 0
+    ((model, options, _),) = served
+    assert (model.name, options.model_name) == (folder, folder)
+    said = capsys.readouterr().out
+    assert said.count("\n") == (not words)
+    assert ("the small one in data/small answers" in said) == (not words)
+
+
 def test_the_flags_that_the_documentation_names_are_there(project_root: Path, capsys: Any) -> None:
     with pytest.raises(SystemExit):
         main(["serve", "--help"])

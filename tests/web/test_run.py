@@ -15,7 +15,8 @@ from paddle_ground.web.words import _TEXTS, text
 
 def test_the_page_about_data_starts_and_stops(data_root, tmp_path) -> None:
     pytest.importorskip("gradio", reason="gradio is not installed (extra `web`)")
-    command = [sys.executable, "-m", "paddle_ground", "web", "--data", str(data_root), "--port", "0"]
+    command = [sys.executable, "-m", "paddle_ground", "web", "--no-model", "--data", str(data_root)]
+    command += ["--port", "0"]
     log = tmp_path / "log"
     with log.open("w") as errors:
         # Away from the terminal's group: the signal is for the program alone.
@@ -34,6 +35,27 @@ def test_the_page_about_data_starts_and_stops(data_root, tmp_path) -> None:
         program.send_signal(signal.SIGINT)
         assert program.wait(timeout=60) == 0
         assert "Traceback" not in log.read_text()
+    finally:
+        program.kill()
+        program.wait()
+
+
+@pytest.mark.heavy  # it loads the small model
+def test_without_a_model_the_small_one_answers_and_it_is_said(tmp_path) -> None:
+    pytest.importorskip("gradio", reason="gradio is not installed (extra `web`)")
+    command = [sys.executable, "-m", "paddle_ground", "web", "--port", "0"]
+    program = subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, cwd=tmp_path, start_new_session=True
+    )
+    try:
+        assert program.stdout is not None
+        assert "the small one in data/tiny-qwen3-vl answers" in program.stdout.readline()
+        told = re.fullmatch(r"open (http://127\.0\.0\.1:\d+/)\n", program.stdout.readline())
+        assert told
+        models = httpx.get(f"{told[1]}v1/models", timeout=60, trust_env=False).json()["data"]
+        assert [one["id"] for one in models] == ["tiny-qwen3-vl"]
+        program.send_signal(signal.SIGINT)
+        assert program.wait(timeout=60) == 0
     finally:
         program.kill()
         program.wait()

@@ -98,7 +98,12 @@ def test_loopback_answers_to_its_own_names(host, status) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"), [([], "nothing to show"), (["--data", "nowhere"], "nowhere: no such folder")]
+    ("words", "told"),
+    [
+        (["--no-model"], "nothing to show"),
+        (["--data", "nowhere"], "nowhere: no such folder"),
+        (["model", "--no-model"], "a model and --no-model"),
+    ],
 )
 def test_nothing_to_show_is_told(words, told, capsys) -> None:
     pytest.importorskip("fastapi", reason="fastapi is not installed (extra `web`)")
