@@ -2,8 +2,9 @@
 
 Takes an output folder and, if wanted, a folder of COCO parquet shards; gives `summary.json`,
 a table and pictures. It calls each stage by its public door, as a user would, and knows nothing
-of their insides. It starts from the small model in `data/`, which has seen drawn things. A run that
-was stopped goes on where it stopped; the same settings again find everything done.
+of their insides. It starts from the small model in `data/`, which has seen drawn shapes, and teaches it
+road signs, which it has never seen. A run that was stopped goes on where it stopped; the same
+settings again find everything done.
 """
 
 from __future__ import annotations
@@ -199,9 +200,12 @@ def _prepare(options: DemoOptions, say: Callable[[str], None]) -> int:
 
 
 def _synth(options: DemoOptions) -> tuple[Path, Path]:
+    from paddle_ground.data.signs import SIGNS
     from paddle_ground.data.synth import SceneStyle, write_synth
 
-    style = SceneStyle(side_px=SIDE_PX, max_shapes=2, min_size=0.2, max_size=0.5, texture=0.5)
+    style = SceneStyle(
+        side_px=SIDE_PX, max_shapes=2, min_size=0.2, max_size=0.5, max_stretch=1.15, signs=tuple(SIGNS)
+    )
     report = write_synth(
         options.output_dir / "source", options.train_images, options.val_images, options.seed, style
     )

@@ -1,4 +1,4 @@
-"""Synthetic scenes: coloured shapes on textured ground, with the exact box of each shape.
+"""Synthetic scenes: coloured shapes or road signs on textured ground, with the exact box of each.
 
 Takes a style and a random generator, gives an image and its shapes. Knows no file format.
 Every number comes from the generator that is handed in, so a scene depends on its seed alone.
@@ -6,12 +6,13 @@ Every number comes from the generator that is handed in, so a scene depends on i
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
+from paddle_ground.data.outlines import FINE, OUTLINES, draw_outline
+from paddle_ground.data.signs import SIGNS, draw_sign
 from paddle_ground.errors import ConfigError
 
 COLOURS: dict[str, tuple[int, int, int]] = {
@@ -26,47 +27,6 @@ COLOURS: dict[str, tuple[int, int, int]] = {
 }
 """Names and RGB values, all far from the greyish grounds."""
 
-
-def _star() -> tuple[tuple[float, float], ...]:
-    points = []
-    for i in range(10):
-        radius = 1.0 if i % 2 == 0 else 0.45
-        angle = math.pi * i / 5
-        points.append((radius * math.sin(angle), -radius * math.cos(angle)))
-    xs, ys = zip(*points, strict=True)
-    width, height = max(xs) - min(xs), max(ys) - min(ys)
-    return tuple(((x - min(xs)) / width, (y - min(ys)) / height) for x, y in points)
-
-
-# Corners in a unit square that each outline touches on all four sides, so that it fills its box.
-OUTLINES: dict[str, tuple[tuple[float, float], ...]] = {
-    "circle": (),
-    "square": ((0, 0), (1, 0), (1, 1), (0, 1)),
-    "triangle": ((0.5, 0), (1, 1), (0, 1)),
-    "diamond": ((0.5, 0), (1, 0.5), (0.5, 1), (0, 0.5)),
-    "cross": tuple(
-        (x / 3, y / 3)
-        for x, y in (
-            (1, 0),
-            (2, 0),
-            (2, 1),
-            (3, 1),
-            (3, 2),
-            (2, 2),
-            (2, 3),
-            (1, 3),
-            (1, 2),
-            (0, 2),
-            (0, 1),
-            (1, 1),
-        )
-    ),
-    "star": _star(),
-}
-"""Shape names and their corners; a circle has none."""
-
-FINE = 4
-"""Shapes are drawn and placed on a grid of quarter pixels, then averaged down."""
 _TRIES = 60
 
 
@@ -86,6 +46,7 @@ class SceneStyle:
         texture: Strength of the ground's texture, 0 (plain) to 1.
         colours: Names from `COLOURS`.
         shapes: Names from `OUTLINES`.
+        signs: Names from `SIGNS`, which then take the place of colours and shapes.
         repeat_classes: Whether one scene may hold two shapes of one class.
         image_format: "JPEG" (quality 92, as photographs come) or "PNG".
 
@@ -103,12 +64,14 @@ class SceneStyle:
     texture: float = 0.5
     colours: tuple[str, ...] = ("red", "green", "blue", "yellow", "purple", "orange")
     shapes: tuple[str, ...] = ("circle", "square", "triangle")
+    signs: tuple[str, ...] = ()
     repeat_classes: bool = True
     image_format: str = "JPEG"
 
     def __post_init__(self) -> None:
         """Refuse what no scene can be made of."""
-        unknown = sorted((set(self.colours) - set(COLOURS)) | (set(self.shapes) - set(OUTLINES)))
+        named = ((self.colours, COLOURS), (self.shapes, OUTLINES), (self.signs, SIGNS))
+        unknown = sorted(name for names, known in named for name in set(names) - set(known))
         checks = {
             "side_px must be 8 or more": self.side_px >= 8,
             "min_shapes..max_shapes must be a range from 0 on": 0 <= self.min_shapes <= self.max_shapes,
@@ -116,10 +79,10 @@ class SceneStyle:
             "max_stretch must be 1 or more": self.max_stretch >= 1,
             "texture must be 0..1": 0 <= self.texture <= 1,
             "colours and shapes must not be empty": bool(self.colours and self.shapes),
-            f"unknown colours or shapes: {', '.join(unknown)}": not unknown,
+            f"unknown colours, shapes or signs: {', '.join(unknown)}": not unknown,
             "image_format must be JPEG or PNG": self.image_format in ("JPEG", "PNG"),
             "max_shapes needs that many classes, or repeat_classes": self.repeat_classes
-            or self.max_shapes <= len(self.colours) * len(self.shapes),
+            or self.max_shapes <= len(self.class_names),
         }
         problems = [complaint for complaint, holds in checks.items() if not holds]
         if problems:
@@ -127,8 +90,8 @@ class SceneStyle:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Give the class names by category id: "red circle", "red square", ..."""
-        return tuple(f"{colour} {shape}" for colour in self.colours for shape in self.shapes)
+        """Give the class names by category id: "red circle", "red square", ..., or the signs."""
+        return self.signs or tuple(f"{colour} {shape}" for colour in self.colours for shape in self.shapes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,45 +205,11 @@ def _paint(
     box: tuple[int, int, int, int],
     generator: np.random.Generator,
 ) -> PlacedShape:
-    colour = COLOURS[style.colours[category // len(style.shapes)]]
-    shade = np.clip(np.array(colour) + generator.integers(-14, 15, 3), 0, 255).tolist()
-    covered = draw_outline(image, box, tuple(shade), style.shapes[category % len(style.shapes)])
     pixels = (box[0] / FINE, box[1] / FINE, box[2] / FINE, box[3] / FINE)
+    dimming = generator.integers(-14, 15, 3)
+    if style.signs:
+        return PlacedShape(category, pixels, draw_sign(image, box, style.signs[category], dimming))
+    colour, shape = divmod(category, len(style.shapes))
+    red, green, blue = np.clip(np.array(COLOURS[style.colours[colour]]) + dimming, 0, 255).tolist()
+    covered = draw_outline(image, box, (red, green, blue), OUTLINES[style.shapes[shape]])
     return PlacedShape(category, pixels, covered)
-
-
-def draw_outline(
-    image: Image.Image,
-    box: tuple[int, int, int, int],
-    rgb: tuple[int, int, int],
-    outline: str | Image.Image,
-) -> float:
-    """Draw one filled outline.
-
-    Args:
-        image: RGB, drawn upon.
-        box: Its exact box, in quarter pixels.
-        rgb: Its colour.
-        outline: A name from `OUTLINES`, or a mask ("L") to be stretched over the box.
-
-    Returns:
-        The area that it covers, pixels squared.
-    """
-    from PIL import ImageDraw
-
-    # The fine canvas starts on a whole pixel, so that averaging meets the image's own grid.
-    left, top = box[0] // FINE, box[1] // FINE
-    right, bottom = -(-box[2] // FINE), -(-box[3] // FINE)
-    canvas = Image.new("L", ((right - left) * FINE, (bottom - top) * FINE))
-    x, y = box[0] - left * FINE, box[1] - top * FINE
-    last_x, last_y = box[2] - box[0] - 1, box[3] - box[1] - 1
-    pen = ImageDraw.Draw(canvas)
-    if isinstance(outline, Image.Image):
-        canvas.paste(outline.resize((last_x + 1, last_y + 1)), (x, y))
-    elif OUTLINES[outline]:
-        pen.polygon([(x + round(u * last_x), y + round(v * last_y)) for u, v in OUTLINES[outline]], fill=255)
-    else:
-        pen.ellipse((x, y, x + last_x, y + last_y), fill=255)
-    covered = np.count_nonzero(np.asarray(canvas)) / FINE**2
-    image.paste(rgb, (left, top), canvas.reduce(FINE))
-    return covered

@@ -11,8 +11,9 @@ from PIL import Image
 
 from paddle_ground.data.lessons import write_lessons
 from paddle_ground.data.lessons.questions import ASKERS, ask
-from paddle_ground.data.lessons.things import DIGITS, KINDS, Thing, digit_mask, draw_things
+from paddle_ground.data.lessons.things import DIGITS, KINDS, Thing, draw_things
 from paddle_ground.data.lessons.words import CHINESE, ENGLISH
+from paddle_ground.data.outlines import text_mask
 from paddle_ground.data.scenes import COLOURS
 from paddle_ground.errors import ConfigError
 from paddle_ground.records import meta_path, read_meta, read_samples, read_truth, truth_path
@@ -124,7 +125,7 @@ def test_boxes_fit_what_is_drawn() -> None:
 
 def test_digits_fill_their_masks() -> None:
     for digit in DIGITS:
-        mask = digit_mask(digit)
+        mask = text_mask(digit)
         assert mask.getbbox() == (0, 0, *mask.size)
 
 

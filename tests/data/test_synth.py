@@ -12,7 +12,9 @@ import pytest
 from PIL import Image
 
 from paddle_ground.boxes import iou_matrix
-from paddle_ground.data.scenes import COLOURS, OUTLINES, draw_scene
+from paddle_ground.data.outlines import OUTLINES
+from paddle_ground.data.scenes import COLOURS, draw_scene
+from paddle_ground.data.signs import SIGNS, draw_sign
 from paddle_ground.data.synth import SceneStyle, write_synth
 from paddle_ground.errors import ConfigError, DataError
 
@@ -43,6 +45,35 @@ def test_boxes_are_those_of_the_pixels(shape):
         tolerance = 3 if shape in ("triangle", "diamond", "star") else 1.01
         assert np.abs(np.array(found) - placed.box_xyxy_px).max() <= tolerance
         assert len(rows) == pytest.approx(placed.area_px, rel=0.2)
+
+
+@pytest.mark.parametrize("sign", SIGNS)
+def test_boxes_of_signs_are_those_of_their_pixels(sign):
+    style = SceneStyle(side_px=96, signs=(sign,), max_shapes=1, texture=0.0, image_format="PNG")
+    assert style.class_names == (sign,)
+    plain = SceneStyle(side_px=96, signs=(sign,), min_shapes=0, max_shapes=0, texture=0.0)
+    for seed in range(8):
+        image, (placed,) = draw_scene(style, np.random.default_rng(seed))
+        ground, _ = draw_scene(plain, np.random.default_rng(seed))
+        # The ground's colour comes first from the generator, so it is the same without the sign.
+        changed = np.abs(np.asarray(image, int) - np.asarray(ground, int)).max(axis=2) > 12
+        rows, columns = np.nonzero(changed)
+        found = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+        tolerance = 3 if sign in ("yield sign", "warning sign", "priority road") else 1.01
+        assert np.abs(np.array(found) - placed.box_xyxy_px).max() <= tolerance
+        assert len(rows) == pytest.approx(placed.area_px, rel=0.2)
+
+
+def test_no_two_signs_look_alike():
+    style = SceneStyle(side_px=96, signs=tuple(SIGNS), texture=0.0)
+    pictures = []
+    for name in style.signs:
+        image = Image.new("RGB", (48, 48), (128, 128, 128))
+        draw_sign(image, (0, 0, 192, 192), name, np.zeros(3, np.int64))
+        pictures.append(np.asarray(image, float))
+    for number, one in enumerate(pictures):
+        for other in pictures[:number]:
+            assert np.abs(one - other).mean() > 10
 
 
 def test_class_names_say_colour_and_shape():
@@ -166,7 +197,7 @@ def test_somebody_elses_data_is_left_alone(tmp_path):
         ({"min_shapes": 3, "max_shapes": 2}, "min_shapes..max_shapes"),
         ({"min_size": 0.6, "max_size": 0.5}, "min_size..max_size"),
         ({"max_stretch": 0.5, "texture": 2}, "max_stretch must be 1 or more; texture must be 0..1"),
-        ({"colours": ("mauve",)}, "unknown colours or shapes: mauve"),
+        ({"colours": ("mauve",)}, "unknown colours, shapes or signs: mauve"),
         ({"colours": ()}, "must not be empty"),
         ({"image_format": "GIF"}, "JPEG or PNG"),
         ({"colours": ("red",), "shapes": ("star",), "repeat_classes": False}, "needs that many classes"),

@@ -7,21 +7,13 @@ number comes from the generator, so a picture depends on its seed alone.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from PIL import Image
 
 from paddle_ground.boxes import FloatArray
-from paddle_ground.data.scenes import (
-    COLOURS,
-    FINE,
-    OUTLINES,
-    SceneStyle,
-    draw_ground,
-    draw_outline,
-    place_boxes,
-)
+from paddle_ground.data.outlines import FINE, OUTLINES, draw_outline, text_mask
+from paddle_ground.data.scenes import COLOURS, SceneStyle, draw_ground, place_boxes
 
 DIGITS = tuple("0123456789")
 KINDS: tuple[str, ...] = (*OUTLINES, *DIGITS)
@@ -111,15 +103,5 @@ def _paint(
     pool = DIGITS if generator.random() < digit_share else tuple(OUTLINES)
     kind = pool[int(generator.integers(len(pool)))]
     shade = np.clip(np.array(COLOURS[colour]) + generator.integers(-14, 15, 3), 0, 255).tolist()
-    draw_outline(image, box, tuple(shade), kind if kind in OUTLINES else digit_mask(kind))
+    draw_outline(image, box, tuple(shade), OUTLINES[kind] if kind in OUTLINES else text_mask(kind))
     return colour, kind
-
-
-@lru_cache(maxsize=len(DIGITS))
-def digit_mask(digit: str) -> Image.Image:
-    """Give a digit as white on black, cut to what it covers."""
-    from PIL import ImageDraw, ImageFont
-
-    canvas = Image.new("L", (160, 200))
-    ImageDraw.Draw(canvas).text((20, 10), digit, fill=255, font=ImageFont.load_default(160))
-    return canvas.crop(canvas.getbbox())
