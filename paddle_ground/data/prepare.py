@@ -175,8 +175,9 @@ def _open_source(options: PrepareOptions, opened: OpenedSource | None) -> tuple[
         root = download_dataset(options.dataset_repo)
         name = options.dataset_repo if not Path(options.dataset_repo).is_dir() else None
     found = recognise(root, options.source_format)
+    frames = (options.frames, options.frame_max_side)
     told = ReaderOptions(
-        classes, layout, options.split_map, name, options.box_units, options.frames, options.frame_max_side
+        classes, layout, options.split_map, name, options.box_units, *frames, space=options.space
     )
     source = found.format.open(root, told)
     return relabel(source, options.class_choice), found

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from paddle_ground.data.layout import BoxLayout
 from paddle_ground.data.source import Source
+from paddle_ground.spaces import CoordinateSpace
 
 # In the order in which they are asked: what names itself without doubt comes first.
 _MODULES: tuple[str, ...] = (
@@ -44,6 +45,7 @@ class ReaderOptions:
             "relative_1000".
         frames: How many frames of an episode a question is asked about, of a set of frames.
         frame_max_side: Frames whose longer side has more pixels are made smaller; None to leave them.
+        space: That boxes will be written in; None where what texts say of them is no matter.
     """
 
     classes: tuple[str, ...] | None = None
@@ -53,6 +55,7 @@ class ReaderOptions:
     box_units: str | None = None
     frames: int = 8
     frame_max_side: int | None = None
+    space: CoordinateSpace | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ integers where it does not. PaddleFormers rows without a meta are read too when 
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from paddle_ground.answers import AnswerFormat
 from paddle_ground.data.readers import Format, ReaderOptions
 from paddle_ground.data.readers.annotation_files import HEADS, AnnotationFile, matching, open_files, say_files
 from paddle_ground.data.readers.pictures import Pictures
@@ -29,6 +31,8 @@ from paddle_ground.spaces import RELATIVE_1000, CoordinateSpace
 
 Box = tuple[float, ...]
 
+_NUMBERS = re.compile(r"\[\s*\d+\s*(?:,\s*\d+\s*){3}\]")
+
 
 @dataclass(frozen=True, slots=True)
 class _Known:
@@ -36,11 +40,13 @@ class _Known:
 
     Attributes:
         space: Of the samples' boxes.
+        is_plain: Whether boxes inside sentences may be plain numbers, not marks or special tokens.
         images: By file name and question (and by file name alone, where that tells them apart).
         boxes: By image id: the label and exact pixel box of each object.
     """
 
     space: CoordinateSpace
+    is_plain: bool
     images: dict[tuple[str, str], TruthImage]
     boxes: dict[int, list[tuple[str, Box]]]
 
@@ -64,6 +70,8 @@ def _open(path: Path, options: ReaderOptions) -> Source:
 
     def refine(row: Dialogue, where: str, pictures: Pictures) -> Dialogue:
         file = known[where.rpartition(":")[0]]
+        if file.is_plain and options.space not in (None, file.space):
+            _refuse_numbers(row, file.space, where)
         _check_places(row, file.space, lambda name: pictures.size_wh(name, where), where)
         return _to_pixels(row, file, lambda name: pictures.size_wh(name, where))
 
@@ -78,9 +86,12 @@ def _read_row(value: dict[str, Any], where: str, file: AnnotationFile) -> Dialog
 def _read_known(file: AnnotationFile) -> _Known:
     meta, truth = meta_path(file.path), truth_path(file.path)
     try:
-        space = samples_space(read_meta(meta)) if meta.is_file() else RELATIVE_1000
+        space, is_plain = RELATIVE_1000, True
+        if meta.is_file():
+            said = read_meta(meta)
+            space, is_plain = samples_space(said), said.answer_format == AnswerFormat.JSON.value
         if not truth.is_file():
-            return _Known(space, {}, {})
+            return _Known(space, is_plain, {}, {})
         known = read_truth(truth)
     except RecordError as error:
         raise DataError(str(error)) from error
@@ -92,7 +103,16 @@ def _read_known(file: AnnotationFile) -> _Known:
     images: dict[tuple[str, str], TruthImage] = {}
     for image in known.images:
         images[image.file_name, image.prompt] = image
-    return _Known(space, images, boxes)
+    return _Known(space, is_plain, images, boxes)
+
+
+def _refuse_numbers(row: Dialogue, space: CoordinateSpace, where: str) -> None:
+    """Refuse words with boxes among them: nothing tells their numbers from any others."""
+    if any(_NUMBERS.search(turn.content) for turn in row.turns):
+        raise DataError(
+            f"{where}: numbers of boxes inside sentences, in {space.name}, can't be told from other numbers; "
+            "prepare the data again from its source with --model-family"
+        )
 
 
 def _check_places(

@@ -14,20 +14,25 @@ from paddle_ground.data.readers import ReaderOptions
 from paddle_ground.data.source import DialogueRow
 from paddle_ground.errors import DataError
 from paddle_ground.records import Sample, read_samples
+from paddle_ground.spaces import CoordinateSpace
 
 if TYPE_CHECKING:
     from paddle_ground.data.writers import Split
 
 
-def exact_pairs(split: Split) -> Iterator[tuple[Sample, DialogueRow]]:
+def exact_pairs(split: Split, space: CoordinateSpace | None = None) -> Iterator[tuple[Sample, DialogueRow]]:
     """Read the samples, each with its exact pixel boxes.
+
+    Args:
+        split: Where they are.
+        space: As for `ReaderOptions`.
 
     Raises:
         DataError: A sample is of a kind that only its source knows.
     """
     from paddle_ground.data.readers.paddle import FORMAT
 
-    source = FORMAT.open(split.samples_path, ReaderOptions())
+    source = FORMAT.open(split.samples_path, ReaderOptions(space=space))
     rows = (row for chunk in source.chunks for row in source.read(chunk, np.arange(chunk.rows)))
     for line, sample in enumerate(read_samples(split.samples_path), 1):
         row = next(rows, None)

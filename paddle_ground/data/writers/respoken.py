@@ -6,7 +6,6 @@ Boxes come from the exact truth where it has them, so nothing is rounded twice.
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator
@@ -14,10 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from paddle_ground.answers import AnswerFormat, answer_format
+from paddle_ground.answers import answer_format
 from paddle_ground.data.dialogue import DialogueOptions, convert_dialogue
 from paddle_ground.data.headers import read_header
-from paddle_ground.data.source import DialogueRow
 from paddle_ground.data.writers.pairs import exact_pairs
 from paddle_ground.errors import DataError
 from paddle_ground.families import DEFAULT
@@ -32,14 +30,11 @@ from paddle_ground.records import (
     write_meta,
     write_samples,
 )
-from paddle_ground.records.samples import BOX_MARK
 from paddle_ground.resize import RESIZE_SETTINGS
 from paddle_ground.spaces import CoordinateSpace
 
 if TYPE_CHECKING:
     from paddle_ground.data.writers import Images, Split
-
-_NUMBERS = re.compile(r"\[\s*\d+\s*(?:,\s*\d+\s*){3}\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +89,9 @@ def _samples(
 ) -> Iterator[Sample]:
     fmt = answer_format(meta.answer_format)
     options = DialogueOptions(speaking.space, fmt, meta.class_names or ("object",), "source")
-    for sample, row in exact_pairs(split):
+    for sample, row in exact_pairs(split, speaking.space):
         for name in sample.images:
             images.put(split.samples_path, name, out / name)
-        if fmt is AnswerFormat.JSON and _says_numbers(row):
-            raise DataError(
-                f"{split.samples_path.parent}/{row.where}: numbers of boxes inside sentences can't be told "
-                "from other numbers; prepare the data again from its source with --model-family"
-            )
         # Without boxes there is nothing that a size would change.
         sizes = [
             read_header(read()).size_wh if len(row.boxes_xyxy_px) else (1, 1) for read in row.read_images
@@ -117,7 +107,3 @@ def _samples(
         if converted.merged_boxes:
             counts["boxes that fall together"] += converted.merged_boxes
         yield converted.sample
-
-
-def _says_numbers(row: DialogueRow) -> bool:
-    return any(_NUMBERS.search(turn.content) for turn in row.turns if BOX_MARK not in turn.content)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -157,6 +158,32 @@ def test_what_cannot_be_told_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="only samples `--to paddle`"):
         convert(two, tmp_path / "out", "coco", speaking=speaking("qwen2_5_vl"))
     assert not (tmp_path / "out").exists()
+
+
+def test_preparing_again_refuses_numbers_inside_sentences_too(tmp_path: Path) -> None:
+    """Of a sentence prepared in thousandths, pixels would be made neither right nor seen to be wrong."""
+    answer = Message("assistant", "The <ref-object><bbox> sleeps.")
+    talk = write_talk(
+        tmp_path / "talk", answer, "tokens", ((280, 560),), refs=("cat",), boxes=((100, 100, 500, 1000),)
+    )
+    plain = tmp_path / "plain"
+    again = PrepareOptions(plain, source=talk, val_ratio=0, answer_format="json")
+    prepare(again)
+    (sample,) = read_samples(plain / "train.jsonl")
+    assert sample.target == "The cat[100, 100, 500, 1000] sleeps."
+    other = replace(again, output_dir=tmp_path / "other", source=plain, model_family="qwen2_5_vl")
+    with pytest.raises(
+        DataError, match=r"train\.jsonl:1: numbers of boxes inside sentences, in relative_1000"
+    ):
+        prepare(other)
+    assert not (tmp_path / "other").exists()
+    # The same numbers mean the same to another family of the same space.
+    prepare(replace(other, model_family="qwen2_vl"))
+    assert list(read_samples(tmp_path / "other" / "train.jsonl")) == [sample]
+    # From the source itself they are made anew: 280 x 560 are pixels of the model too.
+    prepare(replace(other, source=talk, output_dir=tmp_path / "anew"))
+    (anew,) = read_samples(tmp_path / "anew" / "train.jsonl")
+    assert anew.target == "The cat[28, 56, 140, 560] sleeps."
 
 
 def test_the_command_takes_the_family_and_the_limits_of_training(tmp_path: Path) -> None:
