@@ -15,6 +15,7 @@ from pathlib import Path
 
 from paddle_ground.data.notes import SAID, RowNote, read_notes
 from paddle_ground.data.sampling import TRAIN, VAL
+from paddle_ground.data.tally import PieceSums
 from paddle_ground.files import sha256_file
 
 DUPLICATE_IMAGE, DUPLICATE_QUESTION, IN_VAL = "duplicate_image", "duplicate_question", "image_in_val"
@@ -34,6 +35,7 @@ class Overview:
         val_sources: `RowNote.sources` that train must not show.
         images: The image files that nothing needs that is kept.
         needs_ids: Whether rows gave several samples or changed images, so that ids of rows don't do.
+        sums: Of those pieces whose lines go into the output as they are and in order.
     """
 
     splits: set[int] = field(default_factory=set)
@@ -42,6 +44,7 @@ class Overview:
     val_sources: set[str] = field(default_factory=set)
     images: set[str] = field(default_factory=set)
     needs_ids: bool = False
+    sums: dict[int, PieceSums] = field(default_factory=dict)
 
     def reason(self, piece: int, note: RowNote) -> str:
         """Tell why a sample is dropped; "" where it is kept."""
@@ -84,10 +87,11 @@ class Look:
 
     def add_next(self) -> None:
         """Look through the next piece, which has been made."""
-        piece, overview, last = self._seen, self._overview, None
+        piece, overview, last, sums = self._seen, self._overview, None, PieceSums()
         for order, note in enumerate(read_notes(self.paths[piece]), self._order):
             self._order = order + 1
             overview.splits.add(note.split)
+            sums.add(note)
             for repetition in range(note.times):
                 overview.sweeps.setdefault((note.part, repetition), set()).add(piece)
             if not note.images:
@@ -102,6 +106,7 @@ class Look:
             found = self._first.setdefault(note.content, place)
             if found is not place:
                 self._alike.setdefault(note.content, [found]).append(place)
+        overview.sums[piece] = sums
         self._seen += 1
 
     def finish(self) -> Overview:
@@ -111,9 +116,14 @@ class Look:
         for group in self._alike.values():
             for like in _told_apart(sorted(group), self._folder):
                 self._overview.rows.update(_find_again(like, self._folder))
-        if self._has_sources or self._overview.rows:
-            _find_images(self.paths, self._overview)
-        return self._overview
+        overview = self._overview
+        if self._has_sources or overview.rows:
+            _find_images(self.paths, overview)
+        if overview.needs_ids or self._has_sources or overview.sweeps.keys() - {(0, 0)}:
+            overview.sums.clear()
+        for piece, _ in overview.rows:
+            overview.sums.pop(piece, None)
+        return overview
 
 
 def _notes(paths: Sequence[Path]) -> Iterator[tuple[int, RowNote]]:

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import count
+from itertools import compress, count
 from pathlib import Path
 from types import TracebackType
+from typing import TypeVar
 
 import numpy as np
 
 from paddle_ground.data.duplicates import Look, RowKey
-from paddle_ground.data.notes import RowLines, RowNote, read_piece
+from paddle_ground.data.notes import RowLines, RowNote, read_lines, read_piece
 from paddle_ground.data.sampling import SPLIT_NAMES
 from paddle_ground.data.staging import Staging
+from paddle_ground.data.tally import PieceSums, Tally
 from paddle_ground.files import atomic_writer
 from paddle_ground.records import (
     Category,
@@ -36,7 +38,7 @@ from paddle_ground.records import (
 MakeMeta = Callable[[dict[str, int], str], SamplesMeta]
 """Completes a meta from the counts and the hash of the samples file."""
 
-_EXAMPLES = 3
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +84,20 @@ def merge_pieces(
             for split in sorted(overview.splits)
         }
         for (part, repetition), pieces in sorted(overview.sweeps.items()):
-            for piece, note, lines in _sweep(paths, pieces, part if is_course else None):
-                if note.part != part or note.times <= repetition:
+            # A course is one that no trainer may shuffle.
+            generator = np.random.default_rng(part) if is_course else None
+            for piece in _in_order(sorted(pieces), generator):
+                if piece in overview.sums:
+                    _add_whole(paths[piece], overview.sums[piece], writers)
                     continue
-                dropped = overview.reason(piece, note)
-                if not repetition:
-                    writers[note.split].add((piece, note.row), note, lines, dropped)
-                elif note.images and not dropped:
-                    writers[note.split].add_again(lines)
+                for note, lines in _rows(paths[piece], generator):
+                    if note.part != part or note.times <= repetition:
+                        continue
+                    dropped = overview.reason(piece, note)
+                    if not repetition:
+                        writers[note.split].add((piece, note.row), note, lines, dropped)
+                    elif note.images and not dropped:
+                        writers[note.split].add_again(lines)
     for image in sorted(overview.images):
         (staging.folder / image).unlink(missing_ok=True)
     for writer in writers.values():
@@ -97,23 +105,29 @@ def merge_pieces(
     return tuple(writer.result for writer in writers.values())
 
 
-def _sweep(
-    paths: Sequence[Path], pieces: Iterable[int], course_part: int | None
-) -> Iterator[tuple[int, RowNote, RowLines]]:
-    """Go through pieces in order; or for a course, which no trainer may shuffle, in a drawn one.
+def _rows(path: Path, generator: np.random.Generator | None) -> Iterator[tuple[RowNote, RowLines]]:
+    """Go through a piece in order; or in a drawn one, so that no more than one piece is in memory."""
+    found = read_piece(path)
+    return found if generator is None else iter(_in_order(list(found), generator))
 
-    Pieces are drawn, then the samples of each, so that no more than one piece is in memory.
-    """
-    if course_part is None:
-        for piece in sorted(pieces):
-            for note, lines in read_piece(paths[piece]):
-                yield piece, note, lines
-        return
-    generator = np.random.default_rng(course_part)
-    for piece in generator.permutation(sorted(pieces)).tolist():
-        found = list(read_piece(paths[piece]))
-        for place in generator.permutation(len(found)).tolist():
-            yield piece, *found[place]
+
+def _in_order(values: list[_Value], generator: np.random.Generator | None) -> list[_Value]:
+    if generator is None:
+        return values
+    return [values[place] for place in generator.permutation(len(values)).tolist()]
+
+
+def _add_whole(path: Path, sums: PieceSums, writers: Mapping[int, _SplitWriter]) -> None:
+    """Add a piece nothing of which is dropped, many rows at a time: far faster than one by one."""
+    for split, tally in sums.tallies.items():
+        writers[split].add_sums(tally, sums.splits.count(split))
+    start = 0
+    for lines in read_lines(path):
+        splits = sums.splits[start : start + len(lines[0])]
+        start += len(splits)
+        for split in sums.tallies:
+            chosen = [own == split for own in splits]
+            writers[split].add_lines(*(list(compress(of_a_kind, chosen)) for of_a_kind in lines))
 
 
 class Ids:
@@ -134,9 +148,9 @@ class _SplitWriter:
         self._stack = ExitStack()
         self._digest = hashlib.sha256()
         # Kept, and what a reader of the numbers looks for even where it is zero.
-        self._counts = Counter(dict.fromkeys(("kept", "boxes", "empty", "crowd_boxes"), 0))
-        self._examples: dict[str, list[str]] = {}
+        self._tally = Tally(Counter(dict.fromkeys(("kept", "boxes", "empty", "crowd_boxes"), 0)))
         self._images: set[str] = set()
+        self._other_images = 0
         self._dropped: set[RowKey] = set()
 
     def __enter__(self) -> _SplitWriter:
@@ -151,10 +165,11 @@ class _SplitWriter:
 
     @property
     def result(self) -> SplitResult:
-        counts = dict(self._counts)
-        if counts["kept"] != len(self._images):
-            counts["images"] = len(self._images)
-        examples = {reason: tuple(places) for reason, places in sorted(self._examples.items())}
+        counts = dict(self._tally.counts)
+        images = len(self._images) + self._other_images
+        if counts["kept"] != images:
+            counts["images"] = images
+        examples = {reason: tuple(places) for reason, places in sorted(self._tally.examples.items())}
         return SplitResult(self._split, counts, examples)
 
     @property
@@ -164,27 +179,35 @@ class _SplitWriter:
     def add(self, row: RowKey, note: RowNote, lines: RowLines, dropped: str) -> None:
         """Add a sample with its truth, or what its row was left out for."""
         for reason, where in note.skipped:
-            self._skip(reason, where)
+            self._tally.skip(reason, where)
         if dropped:
             if row not in self._dropped:
-                self._skip(dropped, note.images[0])
+                self._tally.skip(dropped, note.images[0])
             self._dropped.add(row)
         elif note.images:
             self._add_sample(lines.sample)
             if lines.image:
                 self._add_truth(lines)
             self._images.update(note.images)
-            self._count(note.counts)
+            self._tally.count(note.counts)
 
     def add_again(self, lines: RowLines) -> None:
         """Repeat a sample that is there with its truth."""
         self._add_sample(lines.sample)
-        self._count({"kept": 1, "repeated": 1})
+        self._tally.count({"kept": 1, "repeated": 1})
 
-    def _count(self, counts: Mapping[str, int]) -> None:
-        # Not Counter.update, which asks what it was given.
-        for name, number in counts.items():
-            self._counts[name] += number
+    def add_sums(self, tally: Tally, images: int) -> None:
+        """Add what is known of samples whose lines come by `add_lines`, each of an image of its own."""
+        self._tally.add(tally)
+        self._other_images += images
+
+    def add_lines(self, samples: list[str], images: list[str], boxes: list[str]) -> None:
+        """Add lines as `RowLines` has them, all of the same samples."""
+        if samples:
+            self._add_sample("\n".join(samples))
+            self._truth.add_image(",\n".join(images))
+        if said := ",\n".join(filter(None, boxes)):
+            self._truth.add_box(said.replace("\t", ",\n"))
 
     def _add_sample(self, line: str) -> None:
         data = f"{line}\n".encode()
@@ -201,9 +224,3 @@ class _SplitWriter:
         self._truth.add_image(number_image_line(lines.image, image_id))
         for box in lines.boxes.split("\t") if lines.boxes else ():
             self._truth.add_box(number_box_line(box, next(self._ids.boxes), image_id))
-
-    def _skip(self, reason: str, where: str) -> None:
-        self._counts[f"skipped_{reason}"] += 1
-        places = self._examples.setdefault(reason, [])
-        if len(places) < _EXAMPLES:
-            places.append(where)

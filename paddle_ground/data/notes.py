@@ -86,6 +86,13 @@ def read_notes(path: Path) -> Iterator[RowNote]:
         yield from map(_note_from_line, pairs[::_LINES])
 
 
+def read_lines(path: Path) -> Iterator[tuple[list[str], list[str], list[str]]]:
+    """Read samples, truth images and truth boxes of a piece file, of many pairs at a time."""
+    for pairs in _read(path):
+        samples, images, boxes = (pairs[line::_LINES] for line in range(1, _LINES))
+        yield samples, images, boxes
+
+
 def _read(path: Path) -> Iterator[list[str]]:
     """Give the lines of a piece file without their ends, many whole pairs at a time."""
     with path.open(encoding="utf-8", newline="\n") as stream:
