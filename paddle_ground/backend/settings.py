@@ -69,7 +69,7 @@ class GroundingSettings:
         if not isinstance(section, Mapping):
             raise ConfigError(f"`grounding` must be a mapping of settings; found {type(section).__name__}")
         known = [f.name for f in fields(cls)]
-        problems = [_unknown(key, known) for key in section if key not in known]
+        problems = [_unknown(key, known) for key in map(str, section) if key not in known]
         chosen = section.get("implementation", "auto")
         if chosen not in IMPLEMENTATIONS:
             problems.append(
@@ -84,8 +84,13 @@ class GroundingSettings:
         fast = section.get("fast_patch_embedding")
         if fast is not None and not isinstance(fast, bool):
             problems.append(f"`grounding.fast_patch_embedding` is {fast!r}; expected true or false")
+        least, most = section.get("image_min_pixels"), section.get("image_max_pixels")
+        if isinstance(least, int) and isinstance(most, int) and least > most:
+            problems.append(
+                f"`grounding.image_min_pixels` is {least}, above the {most} of `image_max_pixels`; swap them"
+            )
         targets = section.get("lora_targets") or ()
-        if isinstance(targets, str) or not all(isinstance(name, str) for name in targets):
+        if not isinstance(targets, list | tuple) or not all(isinstance(name, str) for name in targets):
             problems.append(f"`grounding.lora_targets` is {targets!r}; expected a list, [qkv_proj, o_proj]")
         if problems:
             raise ConfigError("; ".join(problems))

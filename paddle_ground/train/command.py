@@ -80,6 +80,7 @@ def describe(found: Rehearsal) -> Iterator[str]:
     """Yield the lines of a report."""
     processes = "one CPU process" if found.processes == 1 else f"{found.processes} CPU processes"
     yield f"{found.config}: rehearsed on {processes} with a small model, in {found.seconds:.0f} s"
+    yield from (f"warning: {warning}" for warning in found.warnings)
     yield f"{found.keys} keys accepted. Changed for the CPU, the small model and the few steps:"
     yield from (f"  {key}: {_said(asked)} -> {_said(run)}" for key, asked, run in found.changes)
     yield f"What the model was fed, with what it is trained to write in {_OPEN}{_CLOSE}:"

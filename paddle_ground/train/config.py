@@ -132,7 +132,7 @@ def _override(item: str) -> tuple[str, Any]:
 
 def _unknown_keys(values: Mapping[str, Any]) -> Iterator[str]:
     known = known_keys()
-    for key in values:
+    for key in map(str, values):  # YAML takes a bare 1 or on for a number or a truth.
         if key in known:
             continue
         near = RENAMED.get(key) or next(iter(difflib.get_close_matches(key, known, n=1)), None)
@@ -150,26 +150,41 @@ def known_keys() -> frozenset[str]:
     Raises:
         ConfigError: PaddleFormers is not installed.
     """
+    return frozenset(known_types())
+
+
+def known_types() -> Mapping[str, frozenset[str]]:
+    """Give every key with the types that PaddleFormers' source names for it, `Optional[int]` for example.
+
+    Returns:
+        More than one where several of its classes have the key.
+
+    Raises:
+        ConfigError: PaddleFormers is not installed.
+    """
     # CPython 3.11's `ast` counts its depth for all threads together, and fails where two of them parse.
     with _reading:
-        return _read_keys()
+        return _read_types()
 
 
 @functools.lru_cache(maxsize=1)
-def _read_keys() -> frozenset[str]:
+def _read_types() -> Mapping[str, frozenset[str]]:
     spec = importlib.util.find_spec("paddleformers")
     if spec is None or not spec.submodule_search_locations:
         raise ConfigError("PaddleFormers is not installed; run `make setup`, or `pip install paddleformers`")
     root = Path(next(iter(spec.submodule_search_locations)))
     classes = {node.name: node for file in _files(root) for node in _classes(file)}
-    keys = _model_keys(root)
-    for name in _ARGUMENT_CLASSES:
-        keys |= _fields(name, classes)
-    return frozenset(keys)
+    found: dict[str, set[str]] = {}
+    for key, kind in (
+        *_model_keys(root),
+        *(row for name in _ARGUMENT_CLASSES for row in _fields(name, classes)),
+    ):
+        found.setdefault(key, set()).add(kind)
+    return {key: frozenset(kinds) for key, kinds in found.items()}
 
 
-def _model_keys(root: Path) -> set[str]:
-    """Give the keys that the decorator `llmmetaclass` adds: (name, type, default, help) rows of a class."""
+def _model_keys(root: Path) -> Iterator[tuple[str, str]]:
+    """Yield the keys that the decorator `llmmetaclass` adds: (name, type, default, help) rows of a class."""
     rows = (
         line.value.elts
         for node in _classes(root / "transformers/configuration_utils.py")
@@ -177,10 +192,9 @@ def _model_keys(root: Path) -> set[str]:
         for line in node.body
         if isinstance(line, ast.Assign) and isinstance(line.value, ast.List)
     )
-    firsts = (row.elts[0] for table in rows for row in table if isinstance(row, ast.Tuple) and row.elts)
-    return {
-        first.value for first in firsts if isinstance(first, ast.Constant) and isinstance(first.value, str)
-    }
+    for row in (row.elts for table in rows for row in table if isinstance(row, ast.Tuple)):
+        if row and isinstance(row[0], ast.Constant) and isinstance(row[0].value, str):
+            yield row[0].value, ast.unparse(row[1]) if len(row) > 1 else "Any"
 
 
 def _files(root: Path) -> Iterator[Path]:
@@ -194,12 +208,13 @@ def _classes(path: Path) -> Iterable[ast.ClassDef]:
     return [node for node in tree.body if isinstance(node, ast.ClassDef)]
 
 
-def _fields(name: str, classes: Mapping[str, ast.ClassDef]) -> set[str]:
+def _fields(name: str, classes: Mapping[str, ast.ClassDef]) -> Iterator[tuple[str, str]]:
     node = classes.get(name)
     if node is None:
-        return set()
-    typed = (line.target for line in node.body if isinstance(line, ast.AnnAssign))
-    found = {target.id for target in typed if isinstance(target, ast.Name)}
+        return
+    for line in node.body:
+        if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
+            yield line.target.id, ast.unparse(line.annotation)
     for base in node.bases:
-        found |= _fields(base.id, classes) if isinstance(base, ast.Name) else set()
-    return found
+        if isinstance(base, ast.Name):
+            yield from _fields(base.id, classes)

@@ -26,10 +26,10 @@ def sample_problems(samples_path: str | os.PathLike[str]) -> Iterator[str]:
 
     Yields:
         One line for the first record that cannot be read, or for all images that are missing:
-        how many, and the first three with file and line.
+        how many, and the first three with file and line; one where there is no sample at all.
     """
     missing: list[str] = []
-    count = 0
+    count = number = 0
     try:
         for number, sample in enumerate(read_samples(samples_path), start=1):
             for image in sample.images:
@@ -42,6 +42,8 @@ def sample_problems(samples_path: str | os.PathLike[str]) -> Iterator[str]:
     except RecordError as error:
         yield str(error)
         return
+    if not number:
+        yield f"{Path(samples_path)}: holds no sample; prepare the data again"
     if count:
         more = f" and {count - len(missing)} more" if count > len(missing) else ""
         yield f"{count} images do not exist ({', '.join(missing)}{more}); prepare the data again"

@@ -14,14 +14,17 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from paddle_ground.backend import cpu_runtime
+from paddle_ground.backend.checkpoint import inspect_checkpoint, read_json
 from paddle_ground.backend.data_sets import common_meta, data_sets
 from paddle_ground.backend.run_lock import FOLLOWED_BY
 from paddle_ground.backend.settings import BEST_FOLDER
 from paddle_ground.errors import PaddleGroundError, TrainError
+from paddle_ground.families import FAMILIES
 from paddle_ground.train.config import TrainConfig, load_config
 from paddle_ground.train.data_check import order_problems, sample_problems
 from paddle_ground.train.follow import LoaderDiedError, TrainReport, follow
@@ -86,6 +89,9 @@ def check_paths(config: TrainConfig) -> Path:
             lists every problem.
     """
     problems = []
+    # PaddleFormers' `offline` data sets are read from an `input_dir`.
+    if not data_sets(config.values, "train") and not config.values.get("input_dir"):
+        problems.append("train_dataset_path is missing")
     for kind in ("train", "eval"):
         for found in data_sets(config.values, kind):
             if not found.path.is_file():
@@ -99,11 +105,7 @@ def check_paths(config: TrainConfig) -> Path:
         common_meta(data_sets(config.values, "train"))
     except PaddleGroundError as error:
         problems.append(str(error))
-    model = config.values.get("model_name_or_path")
-    if not model:
-        problems.append("model_name_or_path is missing")
-    elif _looks_local(str(model)) and not (Path(str(model)) / "config.json").is_file():
-        problems.append(f"model_name_or_path: {model} holds no config.json")
+    problems += _model_problems(config.values)
     output = config.values.get("output_dir")
     if not output:
         problems.append("output_dir is missing")
@@ -115,6 +117,25 @@ def check_paths(config: TrainConfig) -> Path:
     if problems:
         raise TrainError(f"{config.path}: {'; '.join(problems)}")
     return Path(str(output))
+
+
+def _model_problems(values: Mapping[str, Any]) -> Iterator[str]:
+    """Tell what is wrong with the model to begin from, where it is here and of a family that we know."""
+    model = str(values.get("model_name_or_path") or "")
+    if not model:
+        yield "model_name_or_path is missing"
+        return
+    path = Path(model) / "config.json"
+    if not path.is_file():
+        if _looks_local(model):
+            yield f"model_name_or_path: {model} holds no config.json; name a model folder"
+        return
+    try:
+        whole = values.get("continue_training") is not False and values.get("convert_from_hf") is not False
+        if read_json(path).get("model_type") in FAMILIES and whole:
+            inspect_checkpoint(model)
+    except PaddleGroundError as error:
+        yield f"model_name_or_path: {error}"
 
 
 def _looks_local(model: str) -> bool:

@@ -18,10 +18,10 @@ from paddle_ground.errors import ConfigError, ModelError
 from paddle_ground.families import DEFAULT, Family, family_of
 from paddle_ground.train.config import TrainConfig
 from paddle_ground.train.plan.model_size import model_size
+from paddle_ground.train.values import value_problems
 
 _THINKING = re.compile(r"(?i)thinking")
 _KEY_HEADS = 8  # All published Qwen3-VL have so many.
-_NUMBER_WITHOUT_POINT = re.compile(r"([-+]?\d+)([eE][-+]?\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def lint(config: TrainConfig, key_value_heads: int | None = None) -> tuple[Findi
     """
     values = config.values
     found = [
-        *_numbers(values),
+        *(_error(key, said) for key, said in value_problems(values)),
         *_template(values, family_of(_model(values))),
         *_attention(values),
         *_precision(values),
@@ -86,14 +86,6 @@ def _error(key: str, message: str) -> Finding:
 
 def _warning(key: str, message: str) -> Finding:
     return Finding(key, message, is_error=False)
-
-
-def _numbers(values: Mapping[str, Any]) -> Iterator[Finding]:
-    # YAML 1.1 takes 1e-5 for text; the trainer then dies in its first step, when it divides by it.
-    for key, value in values.items():
-        match = _NUMBER_WITHOUT_POINT.fullmatch(value) if isinstance(value, str) else None
-        if match:
-            yield _error(key, f"YAML reads {value} as text; write {match[1]}.0{match[2]}")
 
 
 def _model(values: Mapping[str, Any]) -> str:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from paddle_ground.backend.data_sets import data_sets
-from paddle_ground.backend.data_space import REHEARSAL, refuse_other_spaces
+from paddle_ground.backend.data_space import REHEARSAL
 from paddle_ground.backend.tiny import build_tiny_model
 from paddle_ground.backend.trained_text import VARIABLE
 from paddle_ground.errors import PaddleGroundError, TrainError
@@ -29,6 +29,7 @@ from paddle_ground.records import read_samples
 from paddle_ground.train.config import TrainConfig, load_config
 from paddle_ground.train.follow import TrainReport
 from paddle_ground.train.launch import train
+from paddle_ground.train.lint import refuse
 from paddle_ground.train.plan.settings import is_lora
 from paddle_ground.train.small_model import shapes_like
 
@@ -51,6 +52,7 @@ class Rehearsal:
     Attributes:
         config: The YAML.
         folder: Where everything lies: model, log, checkpoints, report.
+        warnings: Of the YAML as it is, in words; its errors end the rehearsal before it starts.
         keys: How many keys were accepted.
         processes: How many CPU processes ran.
         changes: What was changed for the CPU: key, what the YAML says, what was run.
@@ -63,6 +65,7 @@ class Rehearsal:
 
     config: Path
     folder: Path
+    warnings: tuple[str, ...]
     keys: int
     processes: int
     changes: tuple[tuple[str, Any, Any], ...]
@@ -94,12 +97,12 @@ def rehearse(
         The report, which also stands in `rehearsal.json` of its folder.
 
     Raises:
-        ConfigError: The YAML is wrong, or its data is not for its model.
+        ConfigError: The YAML is wrong or contradicts itself, or its data is not for its model.
         TrainError: A file is missing, or training fails: that is what the rehearsal is for.
     """
     config = load_config(config_path, overrides)
-    # Of the YAML as it is: the small model will be fed smaller images than the data was prepared for.
-    refuse_other_spaces(config.values, config.grounding)
+    # Of the YAML as it is: another model, other images and other degrees will be run.
+    warnings = refuse(config)
     folder = _fresh_folder(config)
     build_tiny_model(folder / "model", shapes_like(config), _corpus(config), seed=0)
     values = cpu_values(config, folder)
@@ -110,6 +113,7 @@ def rehearse(
     report = Rehearsal(
         config.path,
         folder,
+        warnings=tuple(map(str, warnings)),
         keys=len(config.values) + len(config.raw_grounding),
         processes=replace(config, values={**config.values, **values}).processes(),
         changes=tuple(

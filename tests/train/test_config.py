@@ -85,6 +85,15 @@ def test_all_unknown_keys_are_named_with_the_nearest_one(tmp_path: Path) -> None
         ("a: [1\n", r"run\.yaml:2: is not YAML"),
         ("- 1\n", "expected `key: value` lines; found list"),
         ("grounding: {implementatoin: auto}\n", "did you mean `grounding.implementation`"),
+        ("grounding: {1: auto}\n", r"unknown key `grounding\.1`"),
+        ("grounding: {lora_targets: 5}\n", r"`grounding\.lora_targets` is 5; expected a list"),
+        (
+            "grounding: {image_min_pixels: 9, image_max_pixels: 4}\n",
+            "is 9, above the 4 of `image_max_pixels`",
+        ),
+        # YAML takes these keys for a number and for a truth.
+        ("1: 2\n", "unknown key `1`"),
+        ("on: 2\n", "unknown key `True`"),
     ],
 )
 def test_broken_files_are_refused(tmp_path: Path, text: str, expected: str) -> None:

@@ -188,6 +188,34 @@ def test_missing_images_and_broken_records_are_named_before_anything_starts(tmp_
     assert "broken.jsonl:2" in message
 
 
+def test_data_without_a_sample_is_told_before_anything_starts(tmp_path: Path) -> None:
+    (tmp_path / "none.jsonl").write_text("\n", encoding="utf-8")
+    out = f"output_dir={tmp_path / 'out'}"
+    with pytest.raises(TrainError, match=r"none\.jsonl: holds no sample"):
+        check_paths(load_config(CONFIG, [f"train_dataset_path={tmp_path / 'none.jsonl'}", out]))
+    with pytest.raises(TrainError, match="train_dataset_path is missing"):
+        check_paths(load_config(CONFIG, ["train_dataset_path=", out]))
+
+
+def test_a_model_that_is_not_whole_is_told_before_anything_starts(tmp_path: Path) -> None:
+    """Upstream symptom: what a weight file lacks is drawn at random, with a warning in the log."""
+    model = build_tiny_model(tmp_path / "model", "test")
+    words = [f"model_name_or_path={model}", f"output_dir={tmp_path / 'out'}"]
+
+    def said(*more: str) -> str:
+        with pytest.raises(TrainError) as caught:
+            check_paths(load_config(CONFIG, [*words, *more]))
+        return str(caught.value)
+
+    assert "model_name_or_path" not in said()
+    (model / "model.safetensors").unlink()
+    assert f"model_name_or_path: {model}: model.safetensors is missing" in said()
+    # From nothing, a config is enough.
+    assert "model_name_or_path" not in said("continue_training=false")
+    (model / "config.json").write_text("[1]", encoding="utf-8")
+    assert "config.json: expected a JSON object" in said()
+
+
 def test_an_output_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x", encoding="utf-8")
     with pytest.raises(TrainError, match=r"output_dir: .*cannot be made"):

@@ -168,7 +168,10 @@ def test_half_precision_on_a_cpu_is_told() -> None:
     assert (found.key, found.is_error) == ("compute_type", False)
 
 
-@pytest.mark.parametrize(("word", "right"), [("min_lr=1e-5", "1.0e-5"), ("learning_rate=-8E4", "-8.0E4")])
+@pytest.mark.parametrize(
+    ("word", "right"),
+    [("min_lr=1e-5", "1.0e-5"), ("learning_rate=-8E4", "-8.0E+4"), ("learning_rate=2.5e4", "2.5e+4")],
+)
 def test_a_number_that_yaml_takes_for_text_is_an_error(word: str, right: str) -> None:
     config = load_config(TWO, [word])
     key, _, text = word.partition("=")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from paddle_ground.data.speaking import chosen_space
-from paddle_ground.errors import TrainError
+from paddle_ground.errors import ConfigError, TrainError
 from paddle_ground.train import rehearse as rehearsal
 from paddle_ground.train.command import describe
 from paddle_ground.train.config import known_keys, load_config
@@ -125,6 +125,14 @@ def test_a_folder_of_something_else_is_left_alone(data: Path, tmp_path: Path) ->
     assert not (tmp_path / "run").exists()
 
 
+def test_what_the_gpu_run_would_refuse_ends_it_before_it_starts(data: Path, tmp_path: Path) -> None:
+    """Of the model that is named: the small one has other heads, and no name that tells what it is."""
+    given = overrides(data, tmp_path / "run", "tensor_model_parallel_size=3", "freeze_config=freeze_visoin")
+    with pytest.raises(ConfigError, match=r"`freeze_config`.*did you mean freeze_vision.*8 key heads"):
+        rehearse(CONFIGS / "2b_sft.yaml", given, load=str, merge=no_adapter)
+    assert not (tmp_path / "run_rehearsal").exists()
+
+
 def check(found: Rehearsal, processes: int) -> None:
     assert found.problems == ()
     assert found.processes == processes
@@ -155,8 +163,10 @@ def test_a_one_gpu_configuration_is_rehearsed_as_it_is(data: Path, tmp_path: Pat
     assert "compute_type: bf16 -> float32" in told
     assert "\u3010<|object_ref_start|>square" in told
     assert "No problem found" in told
-    worse = "\n".join(describe(replace(found, problems=("the loss is not finite",))))
+    assert found.warnings == ()
+    worse = "\n".join(describe(replace(found, problems=("the loss is not finite",), warnings=("`a`: b",))))
     assert worse.endswith("PROBLEM: the loss is not finite")
+    assert "\nwarning: `a`: b\n" in worse
 
 
 @pytest.mark.heavy

@@ -6,7 +6,6 @@ weights.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from paddle_ground.backend.checkpoint import read_json
 from paddle_ground.backend.shapes import config_layout, parameter_shapes
 from paddle_ground.errors import ModelError
 from paddle_ground.train.plan.published import NAMED, config_of_name
@@ -177,10 +177,7 @@ def model_size(model: str) -> ModelSize:
     """
     path = Path(model) / "config.json"
     if path.is_file():
-        try:
-            return ModelSize.from_config(json.loads(path.read_text(encoding="utf-8")), model)
-        except ValueError as error:
-            raise ModelError(f"{path}: is not JSON ({error}); name a whole model folder") from error
+        return ModelSize.from_config(read_json(path), model)
     config = config_of_name(model)
     if config is None:
         raise ModelError(f"{model}: no config.json there; name a model folder, or one of {NAMED}")
