@@ -1,23 +1,26 @@
 """Parquet pages unpacked piece by piece: Snappy in parts, runs of small numbers, values across pieces.
 
-Takes a file and where a page's bytes are, gives pieces of about a megabyte. Snappy's own format
-(`format_description.txt`) is read only as far as to find where a part ends; Arrow unpacks the parts.
+Takes a file and where a page's bytes are, gives pieces of about a megabyte. Of Snappy's own format
+(`format_description.txt`) blocks are found here, and what stands in them as it is; Arrow unpacks the rest.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from threading import Lock
 from typing import IO
 
 import numpy as np
 
 from paddle_ground.boxes import IntArray
 
-_PIECE_BYTES = 1 << 19
-# Snappy looks back within blocks of this many bytes only, so that what stands behind one can do without.
+_PIECE_BYTES = 1 << 20
+_MAX_ROOMS = 24  # Some more than the images take that are looked at together.
+# Snappy looks back within blocks of this many bytes only, so that each can be unpacked alone.
 _BLOCK_BYTES = 1 << 16
-_MAX_PACKED_BYTES = 4 << 20
-_ROOM_BYTES = 16  # For the head of a part; only the first one comes with its own.
+_MAX_PACKED_BYTES = 32 + _BLOCK_BYTES * 7 // 6  # By Snappy's own rule.
+_TAG_BYTES = 5
 
 
 class UnfitPagesError(Exception):
@@ -77,114 +80,132 @@ def unpack(stream: IO[bytes], start: int, size: int, is_packed: bool) -> Iterato
     Raises:
         UnfitPagesError: It is not packed as it should be, or in other blocks than Snappy's usual ones.
     """
-    if is_packed:
-        return _unpack_snappy(stream, start, size)
-    return map(memoryview, _read(stream, start, size))
+    # Not from where the stream stands: others read elsewhere in this file in between.
+    read = _unpack_snappy if is_packed else _read
+    return read(stream.fileno(), start, size)
 
 
-def _read(stream: IO[bytes], at: int, size: int) -> Iterator[bytes]:
+class _Rooms:
+    """Memory that is written again once nobody looks at it: filling new memory takes longer."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._rooms: list[bytearray] = []
+
+    def take(self) -> memoryview:
+        """Give a room of `_PIECE_BYTES` that nobody else has."""
+        with self._lock:
+            for room in self._rooms:
+                try:
+                    room.append(0)  # Refused while there is any view of it.
+                except BufferError:
+                    continue
+                room.pop()
+                return memoryview(room)
+            room = bytearray(_PIECE_BYTES)
+            if len(self._rooms) < _MAX_ROOMS:
+                self._rooms.append(room)
+            return memoryview(room)
+
+
+_rooms = _Rooms()
+
+
+def _read(file: int, at: int, size: int) -> Iterator[memoryview]:
     end = at + size
     while at < end:
-        # Others read elsewhere in this file in between.
-        stream.seek(at)
-        piece = stream.read(min(_PIECE_BYTES, end - at))
-        if not piece:
-            raise UnfitPagesError("a file that is cut off")
-        at += len(piece)
-        yield piece
+        room = _rooms.take()[: end - at]
+        _fill(file, [room], at, len(room))
+        at += len(room)
+        yield room
 
 
-def _unpack_snappy(stream: IO[bytes], at: int, size: int) -> Iterator[memoryview]:
+def _fill(file: int, parts: list[memoryview | bytearray], at: int, least: int) -> None:
+    if os.preadv(file, parts, at) < least:
+        raise UnfitPagesError("a file that is cut off")
+
+
+def _unpack_snappy(file: int, at: int, size: int) -> Iterator[memoryview]:
+    """Unpack block by block, what stands in the file as it is without a detour.
+
+    Photographs are packed already: nearly all blocks are one such run of bytes.
+    """
+    if not size:
+        return
+    end = at + size
+    left, skipped = _varint_at(os.pread(file, _TAG_BYTES, at))
+    at += skipped
+    tag = bytearray(os.pread(file, _TAG_BYTES, at))
+    room, filled = _rooms.take(), 0
+    while left:
+        wanted = min(_BLOCK_BYTES, left)
+        if filled + wanted > len(room):
+            yield room[:filled]
+            room, filled = _rooms.take(), 0
+        into = room[filled : filled + wanted]
+        run, skipped = _literal(tag)
+        if run == wanted and at + skipped + run <= end:
+            _fill(file, [into, tag], at + skipped, run)  # With the tag behind it.
+            at += skipped + run
+        else:
+            at += _unpack_block(os.pread(file, min(_MAX_PACKED_BYTES, end - at), at), into)
+            tag[:] = os.pread(file, _TAG_BYTES, at)
+        filled, left = filled + wanted, left - wanted
+    if at != end:
+        raise UnfitPagesError("a page that is longer than it says")
+    yield room[:filled]
+
+
+def _literal(tag: bytearray) -> tuple[int, int]:
+    """Give how many bytes follow as they are, and how long what says so is; 0 for another tag."""
+    if tag[0] & 3:
+        return 0, 0
+    run = (tag[0] >> 2) + 1
+    return (run, 1) if run <= 60 else (int.from_bytes(tag[1 : run - 59], "little") + 1, run - 59)
+
+
+def _unpack_block(data: bytes, into: memoryview) -> int:
+    """Unpack one block that fills a room; give how many bytes it takes.
+
+    What stands behind the last copy is taken as it is; only what stands before may be looked back for.
+    """
     import pyarrow as pa
 
-    codec = pa.Codec("snappy")
-    window = _Window(stream, at, size)
-    window.skip(_varint_end(window.data, window.start))
-    while window.start < window.end or window.fill():
-        end, unpacked = _scan(window.data, window.start, window.end)
-        while not unpacked:
-            # Not a whole block: the rest of it comes with the next piece.
-            is_more = window.fill()
-            end, unpacked = _scan(window.data, window.start, window.end, is_last=not is_more)
-            if not is_more:
-                break
-        try:
-            part = codec.decompress(window.take(end, _varint(unpacked)), unpacked)
-        except (pa.ArrowException, OSError) as error:
-            raise UnfitPagesError("a part that can't be unpacked alone") from error
-        yield memoryview(part).cast("B")
-
-
-class _Window:
-    """A part of a file that moves on, always in the same memory; free room before it for a length."""
-
-    def __init__(self, stream: IO[bytes], at: int, size: int) -> None:
-        self._stream, self._at, self._end_at = stream, at, at + size
-        self.data = bytearray(_ROOM_BYTES + min(size, _PIECE_BYTES))
-        self.start = self.end = _ROOM_BYTES
-        self.fill()
-
-    def skip(self, start: int) -> None:
-        self.start = start
-
-    def take(self, end: int, head: bytes) -> memoryview:
-        """Give what stands before an end, with a head before it, and go on behind."""
-        begin = self.start - len(head)
-        self.data[begin : self.start] = head
-        self.start = end
-        return memoryview(self.data)[begin:end]
-
-    def fill(self) -> bool:
-        """Read on behind what is left; tell whether there was more."""
-        wanted = min(_PIECE_BYTES, self._end_at - self._at)
-        if not wanted:
-            return False
-        left = self.end - self.start
-        if left > _MAX_PACKED_BYTES:
-            raise UnfitPagesError("blocks that are larger than Snappy's own")
-        rest = self.data[self.start : self.end]
-        if len(self.data) < _ROOM_BYTES + left + wanted:
-            self.data = bytearray(_ROOM_BYTES + left + wanted)
-        self.data[_ROOM_BYTES : _ROOM_BYTES + left] = rest
-        self.start, self.end = _ROOM_BYTES, _ROOM_BYTES + left
-        self._stream.seek(self._at)
-        with memoryview(self.data) as view:
-            read = self._stream.readinto(view[self.end : self.end + wanted])  # type: ignore[attr-defined]
-        if not read:
-            raise UnfitPagesError("a file that is cut off")
-        self._at, self.end = self._at + read, self.end + read
-        return True
-
-
-def _scan(data: bytearray, start: int, length: int, is_last: bool = False) -> tuple[int, int]:
-    """Find the last end of a block in the data, and how much stands before it, unpacked; 0 for none."""
-    at, size, found = start, 0, (start, 0)
-    while at < length:
+    at = size = copied = copied_end = 0
+    literals: list[tuple[int, int]] = []
+    while size < len(into) and at < len(data):
         tag = data[at]
         kind = tag & 3
         if kind == 0:
-            run, at = (tag >> 2) + 1, at + 1
-            if run > 60:
-                run, at = int.from_bytes(data[at : at + run - 60], "little") + 1, at + run - 60
-            at += run
-        elif kind == 1:
-            run, at = (tag >> 2 & 7) + 4, at + 2
-        else:
-            run, at = (tag >> 2) + 1, at + (3 if kind == 2 else 5)
+            run, skipped = _literal(bytearray(data[at : at + _TAG_BYTES]))
+            literals.append((at + skipped, run))
+            at, size = at + skipped + run, size + run
+            continue
+        run = (tag >> 2 & 7) + 4 if kind == 1 else (tag >> 2) + 1
+        at += 5 if kind == 3 else kind + 1
         size += run
-        if size % _BLOCK_BYTES == 0 and at <= length:
-            found = (at, size)
-    if not is_last:
-        return found
-    if at != length:
-        raise UnfitPagesError("a page that is cut off")
-    return at, size
+        copied, copied_end = size, at
+        literals.clear()
+    if size != len(into) or at > len(data):
+        raise UnfitPagesError("a page that is cut off, or blocks that are not Snappy's own")
+    if copied:
+        try:
+            packed = _varint(copied) + data[:copied_end]
+            into[:copied] = memoryview(pa.decompress(packed, copied, "snappy")).cast("B")
+        except (pa.ArrowException, OSError) as error:
+            raise UnfitPagesError("a block that can't be unpacked alone") from error
+    for start, run in literals:
+        into[copied : copied + run] = data[start : start + run]
+        copied += run
+    return at
 
 
-def _varint_end(data: bytearray, end: int) -> int:
-    while data[end] & 0x80:
-        end += 1
-    return end + 1
+def _varint_at(data: bytes) -> tuple[int, int]:
+    value = at = 0
+    while data[at] & 0x80:
+        value |= (data[at] & 0x7F) << 7 * at
+        at += 1
+    return value | data[at] << 7 * at, at + 1
 
 
 def _varint(value: int) -> bytes:

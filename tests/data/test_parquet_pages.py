@@ -64,6 +64,22 @@ def test_values_are_those_that_were_written(tmp_path, compression, version, how)
             assert read(path, "image.bytes" if nested else "image") == values
 
 
+@pytest.mark.parametrize("compression", ["NONE", "SNAPPY"])
+def test_what_somebody_still_looks_at_is_not_written_again(tmp_path, compression):
+    first, second = noise([60_000] * 50), noise(range(70_000, 30_000, -1_000))
+    write(tmp_path / "first.parquet", first, compression=compression)
+    write(tmp_path / "second.parquet", second, compression=compression)
+    with pq.ParquetFile(tmp_path / "first.parquet") as file:
+        held = list(read_values(tmp_path / "first.parquet", find_column(file, 0, "image.bytes")))
+    assert read(tmp_path / "second.parquet") == second
+    assert held == first
+    # Given back, the memory is used again.
+    before = len(parquet_unpack._rooms._rooms)
+    del held
+    assert read(tmp_path / "second.parquet") == second
+    assert len(parquet_unpack._rooms._rooms) == before <= parquet_unpack._MAX_ROOMS
+
+
 def test_null_structs_and_required_columns(tmp_path):
     struct = pa.struct([pa.field("bytes", pa.binary())])
     table = pa.table({"image": pa.array([{"bytes": b"1"}, None, {"bytes": None}, {"bytes": b"4"}], struct)})
