@@ -92,6 +92,24 @@ def test_more_families_are_prepared_for_than_run() -> None:
         prepared_family("glm")
 
 
+def test_a_family_has_all_of_its_code() -> None:
+    """Whoever adds a record is told here where its code is missing (docs/families.md, "A third family")."""
+    pytest.importorskip("paddleformers")
+    from paddle_ground.backend import natives, shapes, tiny_configs
+    from paddle_ground.backend.tiny_shapes import PRESETS, smallest
+    from paddle_ground.train.plan import published, towers
+
+    tables = (
+        natives.NATIVES, shapes.MODEL_TYPES, tiny_configs._CONFIGS, tiny_configs._PROCESSORS, towers.TOWERS,
+        published._NAMES,
+    )  # fmt: skip
+    for table in tables:
+        assert set(table) == set(FAMILIES)
+    assert {shape.model_type for shape in PRESETS.values()} == set(FAMILIES)
+    for model_type in FAMILIES:
+        assert smallest(model_type).model_type == model_type
+
+
 @pytest.mark.parametrize(
     ("model_type", "expected"),
     [("qwen3_vl_moe", QWEN3_VL), ("qwen2_5_vl", QWEN2_5_VL), ("qwen2_vl", QWEN2_VL), ("llava", None)],

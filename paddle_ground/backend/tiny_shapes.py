@@ -34,6 +34,8 @@ class VisionShape:
     """Shape of Qwen3-VL's vision tower; names follow its `vision_config`."""
 
     model_type: ClassVar[str] = "qwen3_vl"
+    heads_share_width: ClassVar[bool] = False
+    """Whether the decoder's heads always make up its width: the config has no head_dim of its own."""
 
     hidden_size: int = 128
     depth: int = 4
@@ -51,6 +53,7 @@ class WindowVisionShape:
     """Shape of Qwen2.5-VL's vision tower, which looks through windows; names follow its `vision_config`."""
 
     model_type: ClassVar[str] = "qwen2_5_vl"
+    heads_share_width: ClassVar[bool] = True
 
     hidden_size: int = 128
     depth: int = 4
@@ -105,6 +108,11 @@ PRESETS: dict[str, TinyPreset] = {
         ),
     ),
 }
+
+
+def smallest(model_type: str) -> TinyPreset:
+    """Give the smallest preset of a family."""
+    return next(p for name, p in PRESETS.items() if name.startswith("test") and p.model_type == model_type)
 
 
 def preset(name: str | TinyPreset) -> TinyPreset:

@@ -11,13 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from paddle_ground.backend.tiny import PRESETS, TinyPreset
+from paddle_ground.backend.tiny_shapes import TinyPreset, smallest
 from paddle_ground.errors import ModelError, TrainError
 from paddle_ground.families import DEFAULT, Family, family_of
 from paddle_ground.train.config import TrainConfig
 from paddle_ground.train.plan.model_size import ModelSize, model_size
 
-_PRESETS = {"qwen3_vl": "test", "qwen2_5_vl": "test_qwen2_5_vl"}
 _KEY_HEADS = 8
 # Sizes whose output layer is the embedding table again, for names that are not the published ones.
 _TIED_SIZES = re.compile(r"(?i)(?<![\d.])[234]b(?![a-z0-9])")
@@ -40,13 +39,13 @@ def shapes_like(config: TrainConfig) -> TinyPreset:
     family, size = family_of(name) or DEFAULT, _size(name)
     degree = max(1, int(config.values.get("tensor_model_parallel_size") or 1))
     _check(config, degree, family, size.key_value_heads if size else _KEY_HEADS)
-    base = PRESETS[_PRESETS[family.model_type]]
+    base = smallest(family.model_type)
     heads = 2 * max(2, degree)
     tied = size.tied if size else _tied(name)
     text = replace(
         base.text, num_attention_heads=heads, num_key_value_heads=heads // 2, tie_word_embeddings=tied
     )
-    if family.model_type == "qwen2_5_vl":  # its heads always share out the whole width
+    if base.vision.heads_share_width:
         text = replace(text, hidden_size=heads * text.head_dim)
     return replace(base, text=text)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,21 @@ def test_the_trainers_own_keys_stay_out_of_the_config_and_limits_go_along(
         assert text in card
     assert "/home/me" not in card
     assert str(tmp_path) not in card
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_tokenizer_template_and_grounding_go_along_as_they_are(
+    models: dict[str, Path], tmp_path: Path, preset: str
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(models[preset], run)
+    (run / "chat_template.jinja").write_text("{{ messages }}", encoding="utf-8")
+    (run / "grounding.json").write_text('{"answer_format": "tokens"}', encoding="utf-8")
+    (run / "optimizer.pdopt").write_bytes(b"of the training")
+    export(ExportOptions(run, tmp_path / "out"))
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "grounding.json"):
+        assert (tmp_path / "out" / name).read_bytes() == (run / name).read_bytes(), name
+    assert not (tmp_path / "out" / "optimizer.pdopt").exists()
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,15 @@ def test_the_cheapest_change_comes_first() -> None:
     assert names.index("tensor") < names.index("rows")
 
 
+def test_each_kind_of_change_is_offered_in_its_place() -> None:
+    """What costs only communication before what learns something else, and that before what leaves samples out."""
+    plan = make_plan(load_config(TWO, ["sharding="]), Machine(8, 40))
+    kinds = list(dict.fromkeys(change.what.split()[0] for change in plan.changes))
+    assert kinds == ["sharding", "tensor", "LoRA", "rows"]
+    peaks = [change.peak for change in plan.changes if change.what.startswith("sharding")]
+    assert peaks == sorted(peaks, reverse=True)
+
+
 def test_what_nothing_makes_fit_is_said() -> None:
     plan = make_plan(load_config(EIGHT), Machine(1, 4))
     assert (plan.fits, plan.changes) == (False, ())
@@ -159,6 +168,20 @@ def test_a_contradiction_is_named_by_its_key(word: str, key: str, is_error: bool
     found = {finding.key: finding.is_error for finding in lint(load_config(TWO, [word]))}
     assert found.get(key) is is_error
     assert lint(load_config(TWO)) == ()
+
+
+def test_a_strength_that_paddleformers_would_ignore_is_told() -> None:
+    assert lint(load_config(TWO, ["lora_alpha=64"])) == ()
+    (finding,) = lint(load_config(TWO, ["lora_alpha=64", "custom_register_path="]))
+    assert (finding.key, finding.is_error) == ("lora_alpha", False)
+    assert "is ignored by PaddleFormers (it uses 2 x lora_rank" in finding.message
+
+
+def test_packed_samples_beside_jinja_are_named_in_one_finding() -> None:
+    for packs in (True, False):
+        words = ["template_backend=jinja", f"packing={str(packs).lower()}"]
+        (finding,) = lint(load_config(TWO, words))
+        assert ("`packing: true` joins such samples" in finding.message) is packs
 
 
 def test_half_precision_on_a_cpu_is_told() -> None:
