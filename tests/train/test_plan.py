@@ -85,7 +85,7 @@ def test_the_cheapest_change_comes_first() -> None:
 
 
 def test_each_kind_of_change_is_offered_in_its_place() -> None:
-    """What costs only communication before what learns something else, and that before what leaves samples out."""
+    """First what costs only communication, then what learns something else, then what leaves samples out."""
     plan = make_plan(load_config(TWO, ["sharding="]), Machine(8, 40))
     kinds = list(dict.fromkeys(change.what.split()[0] for change in plan.changes))
     assert kinds == ["sharding", "tensor", "LoRA", "rows"]
