@@ -155,6 +155,23 @@ def map_boxes(
     return mapped
 
 
+def smallest_at(boxes_xyxy: npt.ArrayLike, point_xy: tuple[float, float]) -> int | None:
+    """Find the smallest box that a point lies in, its edges included.
+
+    Args:
+        boxes_xyxy: Shape (N, 4).
+        point_xy: In the boxes' space.
+
+    Returns:
+        Its index, the first one's of several; None where no box holds the point.
+    """
+    boxes, point = as_boxes(boxes_xyxy), np.asarray(point_xy, np.float64)
+    holds = (boxes[:, :2] <= point).all(axis=1) & (point <= boxes[:, 2:]).all(axis=1)
+    if not holds.any():
+        return None
+    return int(np.argmin(np.where(holds, box_areas(boxes), np.inf)))
+
+
 def valid_mask(boxes_xyxy: npt.ArrayLike, min_side: float = 0.0) -> BoolArray:
     """Tell which boxes are finite and have an area.
 

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paddle_ground.boxes import box_areas, clip_boxes, iou_matrix, valid_mask, xywh_to_xyxy, xyxy_to_xywh
+from paddle_ground.boxes import (
+    box_areas,
+    clip_boxes,
+    iou_matrix,
+    smallest_at,
+    valid_mask,
+    xywh_to_xyxy,
+    xyxy_to_xywh,
+)
 from paddle_ground.errors import BoxError
 
 SIDES = st.integers(1, 8000)
@@ -129,3 +137,14 @@ def test_valid_mask_row_by_row():
     assert valid_mask(rows).tolist() == [True, False, False, False, False, True]
     assert valid_mask(rows, min_side=2).tolist() == [False, False, False, False, False, True]
     assert valid_mask([]).shape == (0,)
+
+
+@given(st.lists(boxes_in(), max_size=6), st.tuples(st.floats(0, 640), st.floats(0, 480)))
+def test_the_smallest_box_at_a_point(boxes, point):
+    x, y = point
+    hit = [
+        ((box[2] - box[0]) * (box[3] - box[1]), index)
+        for index, box in enumerate(boxes)
+        if box[0] <= x <= box[2] and box[1] <= y <= box[3]
+    ]
+    assert smallest_at(boxes, point) == (min(hit)[1] if hit else None)

@@ -34,7 +34,10 @@ def data_tab(wording: Wording, language: Any, tab: Any, root: Path, pixels: int)
         look = wording.make(
             gr.Button, {"value": "check"}, variant="primary", scale=1, min_width=200, elem_id="data-open"
         )
-    verdict = gr.Textbox(show_label=False, container=False, interactive=False, elem_id="data-verdict")
+    verdict = wording.make(
+        gr.Textbox, {"placeholder": "verdict_hint"}, show_label=False, container=False, interactive=False,
+        elem_id="data-verdict",
+    )  # fmt: skip
     pictures = wording.make(
         gr.Gallery, {"label": "pictures"}, columns=4, height=560, object_fit="contain", interactive=False,
         buttons=["fullscreen"], elem_id="data-pictures",
@@ -58,18 +61,26 @@ def data_tab(wording: Wording, language: Any, tab: Any, root: Path, pixels: int)
         with noticed(root):
             opened = open_samples(root, name, pixels)
             slider = gr.update(maximum=max(2, opened.pages), value=1, visible=opened.pages > 1)
-            headers = text("problem_headers", lang).split(",")
-            table = {"headers": headers, "data": opened.problems()}
-            return opened, opened.verdict(), opened.page(1), slider, table, opened.charts()
+            return opened, opened.page(1), slider, *said(opened, lang)
+
+    def said(opened: Opened | None, lang: Language) -> tuple[Any, ...]:
+        if opened is None:
+            return (gr.skip(),) * 3
+        headers = text("problem_headers", lang).split(",")
+        table = {"headers": headers, "data": opened.problems(lang)}
+        return opened.verdict(lang), table, opened.charts(lang)
 
     def turn(opened: Opened | None, number: float) -> Any:
         with noticed(root):
             return [] if opened is None else opened.page(int(number))
 
     look.click(
-        open_file, [file, language], [state, verdict, pictures, page, problems, charts],
+        open_file, [file, language], [state, pictures, page, verdict, problems, charts],
         api_visibility="private", concurrency_limit=2,
     )  # fmt: skip
+    language.change(
+        said, [state, language], [verdict, problems, charts], api_visibility="private", show_progress="hidden"
+    )
     page.input(turn, [state, page], pictures, api_visibility="private", trigger_mode="always_last")
     tab.select(
         lambda: gr.update(choices=list_samples(root)), None, file, api_visibility="private",

@@ -13,6 +13,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from paddle_ground.boxes import smallest_at
 from paddle_ground.prompts import Language
 from paddle_ground.records import Region
 from paddle_ground.serve.asking import IMAGE_FORMATS
@@ -27,6 +28,14 @@ from paddle_ground.web.words import LANGUAGES, Wording, text
 
 _SHOWN_PX = 1600
 _READABLE_PX = 640
+# Browsers without a clipboard (a page over plain http from elsewhere) copy what is selected.
+_COPY = """async (text) => {
+  if (!text) return;
+  try { await navigator.clipboard.writeText(text); } catch {
+    const area = Object.assign(document.createElement('textarea'), {value: text});
+    document.body.append(area); area.select(); document.execCommand('copy'); area.remove();
+  }
+}"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +85,19 @@ def ground_tab(
                 gr.Radio, {"label": "prompt_language"}, choices=list(LANGUAGES), value="en"
             )
             find = wording.make(gr.Button, {"value": "find"}, variant="primary", elem_id="ground-find")
-            if examples:
-                gr.Examples(
-                    [[str(path)] for path in examples],
-                    [image],
-                    label="Examples · 示例",
-                    elem_id="ground-examples",
-                )
+            # Gradio's own `Examples` would set the picture's label back to English.
+            tried = wording.make(
+                gr.Dataset, {"label": "examples"}, components=[image], type="index",
+                samples=[[str(path)] for path in examples], visible=bool(examples), elem_id="ground-examples",
+            )  # fmt: skip
         with gr.Column():
             drawn = wording.make(
                 gr.Image, {"label": "found"}, interactive=False, elem_id="ground-drawn", format="png",
                 buttons=["download", "fullscreen"],
+            )  # fmt: skip
+            picked = wording.make(
+                gr.Textbox, {"label": "picked", "placeholder": "picked_hint"}, interactive=False,
+                max_lines=3, buttons=["copy"], elem_id="ground-picked",
             )  # fmt: skip
             threshold = wording.make(
                 gr.Slider, {"label": "threshold", "info": "threshold_hint"}, minimum=0, maximum=1,
@@ -126,6 +137,12 @@ def ground_tab(
         with noticed():
             return drawing(found, least, shown)
 
+    def pick(found: Found | None, least: float, where: Any) -> str:
+        with noticed():
+            return picked_box(found, least, where.index)
+
+    pick.__annotations__["where"] = gr.SelectData  # Gradio reads it
+
     inputs = [image, phrase, classes, asked_in, threshold, language]
     outputs = [drawn, table, copied]
     gr.on(
@@ -135,6 +152,10 @@ def ground_tab(
     threshold.release(
         again, [state, threshold, language], outputs, api_visibility="private", show_progress="hidden"
     )
+    drawn.select(pick, [state, threshold], picked, api_visibility="private", show_progress="hidden").success(
+        None, picked, js=_COPY, api_visibility="private"
+    )
+    tried.click(lambda index: str(examples[index]), tried, image, api_visibility="private")
     language.change(lambda lang: lang, language, asked_in, api_visibility="private")
 
 
@@ -152,12 +173,41 @@ def drawing(found: Found | None, least: float, language: Language = "en") -> tup
 
     from paddle_ground.view import draw_regions
 
-    regions = [one for one in found.answer.regions if one.score is None or one.score >= least]
+    regions = _scoring(found, least)
     with Image.open(BytesIO(found.image), formats=IMAGE_FORMATS) as image:
         picture = draw_regions(image, regions, enlarge_to_px=_READABLE_PX)
     picture.thumbnail((_SHOWN_PX, _SHOWN_PX))
     headers = text("box_headers", language).split(",")
     return picture, {"headers": headers, "data": [_row(one) for one in regions]}, _as_json(regions)
+
+
+def picked_box(found: Found | None, least: float, point_xy: Sequence[float]) -> str:
+    """Give the box that was clicked in the drawn picture, the smallest one there, as a line of JSON.
+
+    Args:
+        found: That is drawn; none gives nothing.
+        least: Score of those that are drawn.
+        point_xy: In pixels of the picture as `drawing` gives it.
+
+    Returns:
+        The line, or "" beside all boxes.
+    """
+    if found is None:
+        return ""
+    from PIL import Image
+
+    regions = _scoring(found, least)
+    with Image.open(BytesIO(found.image), formats=IMAGE_FORMATS) as image:
+        longer = max(image.size)
+    # As it is drawn: enlarged to be readable, shrunk to be sent.
+    scale = longer / min(max(longer, _READABLE_PX), _SHOWN_PX)
+    point = (point_xy[0] * scale, point_xy[1] * scale)
+    hit = smallest_at([one.box_xyxy_px for one in regions], point)
+    return "" if hit is None else json.dumps(_entry(regions[hit]), ensure_ascii=False)
+
+
+def _scoring(found: Found, least: float) -> list[Region]:
+    return [one for one in found.answer.regions if one.score is None or one.score >= least]
 
 
 def _row(region: Region) -> list[Any]:
@@ -167,12 +217,12 @@ def _row(region: Region) -> list[Any]:
 
 def _as_json(regions: Sequence[Region]) -> str:
     """Write regions as `/v1/ground` does, one a line."""
-    rows = [
-        {
-            "label": one.label,
-            "box_xyxy_px": [round(x, 2) for x in one.box_xyxy_px],
-            "score": one.score and round(one.score, 4),
-        }
-        for one in regions
-    ]
-    return "[" + ",\n ".join(json.dumps(row, ensure_ascii=False) for row in rows) + "]"
+    return "[" + ",\n ".join(json.dumps(_entry(one), ensure_ascii=False) for one in regions) + "]"
+
+
+def _entry(region: Region) -> dict[str, Any]:
+    return {
+        "label": region.label,
+        "box_xyxy_px": [round(x, 2) for x in region.box_xyxy_px],
+        "score": region.score and round(region.score, 4),
+    }

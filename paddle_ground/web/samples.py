@@ -19,8 +19,11 @@ from paddle_ground.data.check.lines import read_line_at
 from paddle_ground.data.check.targets import read_targets
 from paddle_ground.data.readers.inside import find_inside
 from paddle_ground.errors import DataError
+from paddle_ground.prompts import Language
 from paddle_ground.records import Region, resolve_image
 from paddle_ground.serve.asking import IMAGE_FORMATS
+from paddle_ground.web.problem_words import problem_row, verdict
+from paddle_ground.web.words import text
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -102,33 +105,30 @@ class Opened:
         except Exception:  # Pillow's readers raise whatever their format's parser meets; the check told of it
             return None
 
-    def problems(self) -> list[list[str]]:
+    def problems(self, language: Language = "en") -> list[list[str]]:
         """Give a table of the problems: severity, what, where, found, remedy."""
-        return [
-            [
-                problem.kind.severity.value,
-                problem.kind.title,
-                problem.where.replace(f"{self.root}{os.sep}", ""),
-                problem.message.replace(f"{self.root}{os.sep}", ""),
-                problem.kind.remedy,
-            ]
-            for problem in self.report.problems[:MAX_ROWS]
-        ]
+        rows = [problem_row(problem, language) for problem in self.report.problems[:MAX_ROWS]]
+        return [[cell.replace(f"{self.root}{os.sep}", "") for cell in row] for row in rows]
 
-    def verdict(self) -> str:
+    def verdict(self, language: Language = "en") -> str:
         """Say it in one line."""
-        return self.report.verdict().replace(f"{self.root}{os.sep}", "")
+        return verdict(self.report, language).replace(f"{self.root}{os.sep}", "")
 
-    def charts(self) -> str:
+    def charts(self, language: Language = "en") -> str:
         """Draw the statistics as HTML."""
         numbers = self.report.numbers
-        charts = [
-            ("Labels · 标签", bar_chart(numbers.labels, "boxes by label")),
-            ("Box sizes · 框大小", histogram(numbers.box_sides * 100, "side of a box, % of the image's")),
-            ("Boxes a sample · 每样本框数", histogram(numbers.boxes_a_sample, "boxes")),
-            ("Image sizes · 图片尺寸", scatter(numbers.image_sides, "width, height in pixels")),
+        told = {
+            key: text(f"chart_{key}", language).split("|") for key in ("labels", "sides", "boxes", "images")
+        }
+        drawn = {
+            "labels": bar_chart(numbers.labels, told["labels"][1]),
+            "sides": histogram(numbers.box_sides * 100, told["sides"][1]),
+            "boxes": histogram(numbers.boxes_a_sample, told["boxes"][1]),
+            "images": scatter(numbers.image_sides, told["images"][1]),
+        }
+        figures = [
+            f"<figure><figcaption>{told[key][0]}</figcaption>{chart}</figure>" for key, chart in drawn.items()
         ]
-        figures = [f"<figure><figcaption>{title}</figcaption>{chart}</figure>" for title, chart in charts]
         return f'<div class="charts">{"".join(figures)}</div>'
 
 

@@ -19,7 +19,7 @@ from paddle_ground.train.lint import refuse
 from paddle_ground.web.notices import noticed
 from paddle_ground.web.train_fields import FIELDS, Form, apply_form, read_form
 from paddle_ground.web.train_folders import TrainPlace
-from paddle_ground.web.train_form import form_parts, form_updates
+from paddle_ground.web.train_form import form_parts, form_updates, nothing_chosen
 from paddle_ground.web.train_live import live_parts
 from paddle_ground.web.train_plan import plan_html
 from paddle_ground.web.train_runs import start
@@ -136,7 +136,7 @@ def _shown(
     lora = gr.update(visible=form["fine_tuning"] == "LoRA")
     machine = gr.skip()
     if not name:
-        html, plan = f'<p class="small">{escape(text("choose_config", lang))}</p>', None
+        html, plan = nothing_chosen(lang), None
     else:
         try:
             config = _edited(folders, name, extra, form)

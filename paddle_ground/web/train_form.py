@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
+from paddle_ground.prompts import Language
 from paddle_ground.web.train_fields import DEGREES, FIELDS, NUMBERS, PARTS, STAGES, Form
 from paddle_ground.web.train_folders import TrainPlace
-from paddle_ground.web.words import Wording
+from paddle_ground.web.words import Wording, text
 
 _NUMBERS = {field.key: field for field in NUMBERS}
 
@@ -81,7 +83,7 @@ def form_parts(wording: Wording, folders: TrainPlace) -> Parts:
                     min_width=100,
                     elem_id="train-gpu-memory",
                 )
-            plan = gr.HTML(elem_id="train-plan", padding=False)
+            plan = gr.HTML(nothing_chosen("en"), elem_id="train-plan", padding=False)
             apply = wording.make(gr.Button, {"value": "apply"}, visible=False, elem_id="train-apply")
     with gr.Row(elem_classes="bottom", visible=False) as bar:
         save_name = wording.make(
@@ -97,6 +99,11 @@ def form_parts(wording: Wording, folders: TrainPlace) -> Parts:
             gr.Button, {"value": "start"}, variant="primary", min_width=140, elem_id="train-start"
         )
     return Parts(config, fields, gpus, memory, (form, bar), plan, apply, save_name, save, start)
+
+
+def nothing_chosen(language: Language) -> str:
+    """Say, where the plan will be, what to do first."""
+    return f'<p class="small">{escape(text("choose_config", language))}</p>'
 
 
 def _fields(wording: Wording) -> dict[str, Any]:

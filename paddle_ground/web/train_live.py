@@ -65,9 +65,11 @@ def live_parts(wording: Wording, language: Any, folders: TrainPlace) -> Live:
             return _shown(folders, name, lang)
 
     def tick(name: str | None, lang: Language, before: Any) -> list[Any]:
-        if before is None and not name:
-            # The first look: what runs, else what ran last.
+        if not name and not before:
+            # What runs, else what ran last.
             found = folders.runs_found()
+            if not found and before is not None:  # that there is none was said
+                return [gr.skip()] * (len(shown) + 1)
             name = next((one for one in found if _runs(folders, one)), found[0] if found else None)
             return [gr.update(choices=found, value=name), *show(name, lang)]
         mark = _mark(folders, name, lang) if name else ()

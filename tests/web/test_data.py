@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,9 @@ import pytest
 from PIL import Image
 
 from paddle_ground.data.check import CheckOptions, check
+from paddle_ground.data.check.problems import KINDS, Severity
 from paddle_ground.errors import DataError
+from paddle_ground.web.problem_words import PROBLEMS, SEVERITIES
 from paddle_ground.web.samples import list_samples, open_samples
 
 PIXELS = 100_000
@@ -50,6 +53,40 @@ def test_a_file_is_opened_checked_and_paged(data, data_root) -> None:
     slider.press("Tab")
     pictures(page, 3)  # the link stays inside; the broken line shows none
     assert page.evaluate("window.broken") is None
+
+
+def test_what_was_found_is_said_in_chinese(opened_in, data_root) -> None:
+    page = opened_in("zh-CN").page
+    page.get_by_role("tab", name="数据").click()
+    page.click("#data-file input")
+    page.click(f"[role=option] >> text={FILES[0]}")
+    page.click("#data-open")
+    pictures(page, 12)
+    page.wait_for_selector("#data-problems [data-testid='cell-0-0']")
+    first = check(data_root / FILES[0], CheckOptions()).problems[0]
+    title, remedy = PROBLEMS[first.code]
+    seen = page.inner_text("#data-problems")
+    assert title in seen
+    assert remedy in seen
+    assert first.kind.title not in seen
+    assert "个样本" in page.input_value("#data-verdict textarea, #data-verdict input")
+    page.click("#language >> text=English")
+    page.wait_for_function(
+        "title => document.querySelector('#data-problems').innerText.includes(title)", arg=first.kind.title
+    )
+    page.wait_for_function("document.querySelector('#data-charts').innerText.includes('Box sizes')")
+
+
+def test_every_kind_of_problem_has_chinese_words() -> None:
+    assert list(PROBLEMS) == list(KINDS)
+    assert set(SEVERITIES) == set(Severity)
+    for title, remedy in PROBLEMS.values():
+        assert re.search(r"[\u4e00-\u9fff]", title)
+        assert re.search(r"[\u4e00-\u9fff]", remedy)
+    # What is to be typed stays as it is.
+    for code, (_, remedy) in PROBLEMS.items():
+        for typed in re.findall(r"`[^`]+`|\bmax_\w+|image_\w+", KINDS[code].remedy):
+            assert typed in remedy, code
 
 
 def test_nothing_chosen_is_told(data) -> None:

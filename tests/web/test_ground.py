@@ -9,7 +9,12 @@ import urllib.request
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
+
+from paddle_ground.records import Region
+from paddle_ground.serve.jobs import Done
+from paddle_ground.web.ground import Found, drawing, picked_box
 
 
 def table_rows(page: Any) -> list[list[str]]:
@@ -101,11 +106,57 @@ def test_a_phrase_is_asked_for(opened, url, pictures) -> None:
     )
 
 
+def test_a_box_that_is_clicked_is_copied(opened, url, pictures) -> None:
+    page = opened.page
+    opened.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    find(opened, pictures[0])
+    image, (width, height) = page.locator("#ground-drawn img").bounding_box(), Image.open(pictures[0]).size
+    boxes = [region["box_xyxy_px"] for region in asked(url, pictures[0])["regions"]]
+    (x1, y1, x2, y2) = box = min(boxes, key=lambda one: (one[2] - one[0]) * (one[3] - one[1]))
+    x, y = (x1 + x2) / 2 / width * image["width"], (y1 + y2) / 2 / height * image["height"]
+    page.locator("#ground-drawn img").click(position={"x": x, "y": y})
+    page.wait_for_function("document.querySelector('#ground-picked textarea').value.includes('label')")
+    shown = page.input_value("#ground-picked textarea")
+    assert json.loads(shown)["box_xyxy_px"] == pytest.approx(box, abs=0.01)
+    page.wait_for_function("async (shown) => await navigator.clipboard.readText() === shown", arg=shown)
+
+
+def test_the_box_in_front_is_the_one_that_is_clicked() -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (320, 200)).save(file, "PNG")
+    regions = tuple(
+        Region(label, box, score)
+        for label, box, score in (
+            ("large", (0.0, 0.0, 300.0, 190.0), 0.9),
+            ("small", (10.0, 10.0, 40.0, 40.0), 0.2),
+        )
+    )
+    found = Found(file.getvalue(), Done("", "", "stop", 0, 0, 0.0, regions=regions))
+
+    def label(least: float, *point: float) -> str:
+        return json.loads(picked_box(found, least, point) or '{"label": ""}')["label"]
+
+    # The picture is drawn twice as large.
+    assert drawing(found, 0)[0].size == (640, 400)
+    assert (label(0, 50, 50), label(0, 100, 50)) == ("small", "large")
+    assert (label(0.5, 50, 50), label(0, 630, 390)) == ("large", "")
+    assert picked_box(None, 0, (1, 1)) == ""
+
+
 def test_an_example_is_a_picture_to_ask_about(opened) -> None:
     opened.page.click("#ground-examples button >> nth=1")
     opened.page.wait_for_selector("#ground-image img")
     opened.page.click("#ground-find")
     opened.page.wait_for_selector("#ground-drawn img")
+
+
+def test_an_example_leaves_the_language(opened_in) -> None:
+    page = opened_in("zh-CN").page
+    page.wait_for_selector("#ground-examples >> text=示例")
+    page.click("#ground-examples button >> nth=0")
+    page.wait_for_selector("#ground-image img")
+    assert "图片" in page.inner_text("#ground-image")
+    assert "Picture" not in page.inner_text("#ground-image")
 
 
 def test_what_cannot_be_is_told(opened, pictures, tmp_path) -> None:

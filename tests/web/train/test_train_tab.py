@@ -118,6 +118,16 @@ def test_a_run_of_the_command_line_is_shown(tab, place) -> None:
         assert tab.page.is_disabled(f"#train-{button}")
 
 
+def test_a_run_that_is_there_is_shown_in_chinese_too(opened_in, open_tab, place) -> None:
+    """The page changes its language before it first looks for runs."""
+    folder = place.runs / "shown"
+    folder.mkdir()
+    (folder / "resolved.yaml").write_text(f"output_dir: {folder}\nmax_steps: 30\n")
+    tab = open_tab(opened_in("zh-CN").page, "训练")
+    tab.page.wait_for_function("document.querySelector('#train-run input').value === 'shown'")
+    assert "请先选择配置" in tab.page.inner_text("#train-plan")
+
+
 def test_it_speaks_chinese(opened_in, open_tab) -> None:
     opened = opened_in("zh-CN")
     tab = open_tab(opened.page, "训练")
