@@ -1,4 +1,4 @@
-"""Forward passes of PaddleFormers' models, written for a CPU's kernels: Qwen3-VL, and what all share.
+"""Forward passes of PaddleFormers' models, written for a CPU's kernels: Qwen3-VL, norms and MLPs of all.
 
 Takes: PaddleFormers' own layers, by replacing their `forward`. Gives: the same numbers
 (to float32 rounding; tests compare outputs and gradients with the stock ones), several
@@ -27,15 +27,10 @@ from paddleformers.nn.attention.interface import ALL_ATTENTION_FUNCTIONS
 from paddleformers.transformers.qwen3_vl import modeling as qwen3_vl
 
 from paddle_ground.backend import patch_embedding
-from paddle_ground.backend.cpu_attention import (
-    attend,
-    attention_bias,
-    grouped_attention,
-    rotate,
-    text_attention_interface,
-)
+from paddle_ground.backend.cpu_attention import rotate, text_attention_interface
 from paddle_ground.backend.cpu_gradients import GatedUnit, LayerNorm, RootMeanSquareNorm
-from paddle_ground.backend.positions import Grid, rope_index, vision_layout
+from paddle_ground.backend.cpu_layers import attend_runs, grids, rope_positions, text_attention
+from paddle_ground.backend.positions import vision_layout
 from paddle_ground.backend.qwen2_5_vl import kernels as qwen2_5_vl
 
 
@@ -71,45 +66,17 @@ def mlp_forward(self: Any, x: paddle.Tensor) -> paddle.Tensor:
     return self.down_proj(gated)
 
 
-def text_attention_forward(
-    self: Any,
-    hidden_states: paddle.Tensor,
-    attention_mask: paddle.Tensor | None = None,
-    position_ids: paddle.Tensor | None = None,
-    past_key_values: Any = None,
-    output_attentions: bool = False,
-    use_cache: bool = False,
-    position_embeddings: Any = None,
-    attn_mask_startend_row_indices: paddle.Tensor | None = None,
-    **kwargs: Any,
-) -> tuple[paddle.Tensor, None]:
-    """Do what `Qwen3VLTextAttention.forward` does, heads first and without strided copies."""
-    if self.sequence_parallel:  # rows of all samples in one axis, and split over processes
-        stock: tuple[paddle.Tensor, None] = self._stock_forward(
-            hidden_states, attention_mask, position_ids, past_key_values, output_attentions, use_cache,
-            position_embeddings, attn_mask_startend_row_indices, **kwargs,
-        )  # fmt: skip
-        return stock
-    batch, length, _ = hidden_states.shape
-    groups, width = self.num_key_value_groups, self.head_dim
-    # Each key head's row of the fused projection holds its queries, its key and its value.
-    mixed = self.qkv_proj(hidden_states).reshape([batch, length, self.num_key_value_heads, groups + 2, width])
-    query, key, value = paddle.split(mixed.transpose([2, 3, 0, 1, 4]), [groups, 1, 1], axis=1)
-    cos, sin = position_embeddings
-    query = rotate(rms_norm(query, self.q_norm.weight, self.q_norm.variance_epsilon), cos, sin)
-    key = rotate(rms_norm(key, self.k_norm.weight, self.k_norm.variance_epsilon), cos, sin)
-    query = query.reshape([self.num_heads, batch, length, width])
-    key, value = key.squeeze(1), value.squeeze(1)
-    if past_key_values is not None:
-        batch_first = [1, 0, 2, 3]
-        key, value = past_key_values.update(
-            key.transpose(batch_first), value.transpose(batch_first), self.layer_idx
-        )
-        key, value = key.transpose(batch_first), value.transpose(batch_first)
-    bias = attention_bias(
-        self, attention_mask, attn_mask_startend_row_indices, length, int(key.shape[2]), None
-    )
-    return self.o_proj(grouped_attention(query, key, value, bias, self.scaling)), None
+def _turn(
+    self: Any, query: paddle.Tensor, key: paddle.Tensor, embeddings: Any
+) -> tuple[paddle.Tensor, paddle.Tensor]:
+    """Norm Qwen3-VL's queries and keys, and rotate them."""
+    query = rms_norm(query, self.q_norm.weight, self.q_norm.variance_epsilon)
+    key = rms_norm(key, self.k_norm.weight, self.k_norm.variance_epsilon)
+    cos, sin = embeddings
+    return rotate(query, cos, sin), rotate(key, cos, sin)
+
+
+text_attention_forward = text_attention(_turn)
 
 
 def vision_attention_forward(
@@ -127,36 +94,24 @@ def vision_attention_forward(
     cos, sin = position_embeddings
     mixed = self.qkv(hidden_states)
     if len(set(lengths)) == 1:
-        out = _vision_batch(self, mixed, cos, sin, len(lengths))
+        out = attend_runs(self, mixed, cos, sin, len(lengths))
     else:
         parts = zip(*(t.split(lengths) for t in (mixed, cos, sin)), strict=True)
-        out = paddle.concat([_vision_batch(self, m, c, s, 1) for m, c, s in parts])
+        out = paddle.concat([attend_runs(self, m, c, s, 1) for m, c, s in parts])
     return self.proj(out.reshape([patches, -1]))
-
-
-def _vision_batch(
-    self: Any, mixed: paddle.Tensor, cos: paddle.Tensor, sin: paddle.Tensor, images: int
-) -> paddle.Tensor:
-    heads, width = self.num_heads, self.head_dim
-    mixed = mixed.reshape([-1, 3, heads, width]).transpose([1, 2, 0, 3])
-    query_key, value = paddle.split(mixed, [2, 1], axis=0)
-    by_image = [heads, images, -1, width]
-    query, key = (part.reshape(by_image) for part in rotate(query_key, cos, sin).unbind(0))
-    out = attend(query, key, value.reshape(by_image), None, self.scaling)
-    return out.transpose([1, 2, 0, 3]).reshape([-1, heads * width])
 
 
 def rot_pos_emb(self: Any, grid_thw: paddle.Tensor) -> paddle.Tensor:
     """Give the rotary angles of every patch, (patches, head_dim / 2), from a table made once a grid."""
-    grids = _grids(grid_thw)
-    angles = [vision_layout(g, self.spatial_merge_size, self.num_grid_per_side).row_column for g in grids]
+    layouts = [vision_layout(g, self.spatial_merge_size, self.num_grid_per_side) for g in grids(grid_thw)]
+    angles = [layout.row_column for layout in layouts]
     row_column = paddle.to_tensor(np.concatenate(angles)).astype("float32")
     return (row_column.unsqueeze(-1) * self.rotary_pos_emb.inv_freq).flatten(start_axis=1)
 
 
 def fast_pos_embed_interpolate(self: Any, grid_thw: paddle.Tensor) -> paddle.Tensor:
     """Interpolate the learned position table bilinearly to every grid; (patches, hidden)."""
-    layouts = [vision_layout(g, self.spatial_merge_size, self.num_grid_per_side) for g in _grids(grid_thw)]
+    layouts = [vision_layout(g, self.spatial_merge_size, self.num_grid_per_side) for g in grids(grid_thw)]
     # Same grid, same rows: one product for each distinct grid, then a gather.
     distinct = {id(layout): layout for layout in layouts}
     tables = {
@@ -167,10 +122,6 @@ def fast_pos_embed_interpolate(self: Any, grid_thw: paddle.Tensor) -> paddle.Ten
         (table,) = tables.values()
         return table.tile([len(layouts), 1])
     return paddle.concat([tables[id(layout)] for layout in layouts])
-
-
-def _grids(grid_thw: paddle.Tensor) -> list[Grid]:
-    return [(int(t), int(h), int(w)) for t, h, w in grid_thw.numpy().tolist()]
 
 
 def deepstack_process(
@@ -222,14 +173,7 @@ def get_rope_index(
             input_ids, image_grid_thw, video_grid_thw, attention_mask
         )
         return stock
-    positions, deltas = rope_index(
-        input_ids.numpy(),
-        [] if image_grid_thw is None else _grids(image_grid_thw),
-        None if attention_mask is None else attention_mask.numpy(),
-        image_token_id=self.config.image_token_id,
-        merge=self.config.vision_config.spatial_merge_size,
-    )
-    return paddle.to_tensor(positions), paddle.to_tensor(deltas)
+    return rope_positions(self, input_ids, image_grid_thw, attention_mask)
 
 
 PATCHES: tuple[tuple[Any, str, Any], ...] = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ paddle = pytest.importorskip("paddle")
 from paddleformers.nn.attention.interface import ALL_ATTENTION_FUNCTIONS  # noqa: E402
 from paddleformers.transformers.qwen3_vl import modeling  # noqa: E402
 from paddleformers.utils.masking_utils import _gen_from_sparse_attn_mask_indices  # noqa: E402
+
+sys.path.insert(0, str(Path(__file__).parent))
+from one_step import comparable, run, worst  # noqa: E402
 
 from paddle_ground.backend import contiguous, cpu_attention, cpu_kernels, positions  # noqa: E402
 
@@ -42,13 +46,7 @@ def model(model_dir: Path) -> Iterator[Any]:
     loaded = modeling.Qwen3VLForConditionalGenerationDeprecated.from_pretrained(
         str(model_dir), convert_from_hf=True, load_checkpoint_format="flex_checkpoint"
     )
-    for layer in loaded.sublayers(include_self=True):
-        config = getattr(layer, "config", None)
-        if config is not None:
-            config.fuse_rms_norm = False  # stock's other way; the fused kernel does not exist on a CPU
-            config._attn_implementation = "eager"  # stock sdpa ignores row indices, see below
-    loaded.train()
-    yield loaded
+    yield comparable(loaded)
     cpu_kernels.restore()
 
 
@@ -71,21 +69,6 @@ def batch(model: Any) -> dict[str, Any]:
         "attn_mask_startend_row_indices": paddle.to_tensor(rows),
         "mask": mask,
     }
-
-
-def run(model: Any, batch: dict[str, Any]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    inputs = {k: v for k, v in batch.items() if k != "mask"}
-    mask = paddle.to_tensor(batch["mask"])
-    places, _ = model.model.get_rope_index(inputs["input_ids"], inputs["image_grid_thw"], None, mask)
-    out = model(position_ids=places, **inputs)
-    out.loss.backward()
-    grads = {name: p.grad.numpy().copy() for name, p in model.named_parameters() if p.grad is not None}
-    model.clear_gradients(set_to_zero=False)
-    return out.logits.numpy()[batch["mask"] == 1], grads
-
-
-def worst(mine: np.ndarray, theirs: np.ndarray) -> float:
-    return float(np.abs(mine - theirs).max() / max(np.abs(theirs).max(), 1e-6))
 
 
 def test_logits_and_gradients_equal_the_stock_ones(model: Any, batch: dict[str, Any]) -> None:

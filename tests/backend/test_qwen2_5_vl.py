@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from safetensors.numpy import load_file
 paddle = pytest.importorskip("paddle")
 
 from paddleformers.transformers.qwen2_5_vl import modeling  # noqa: E402
+
+sys.path.insert(0, str(Path(__file__).parent))
+from one_step import comparable, run, worst  # noqa: E402
 
 from paddle_ground.backend import contiguous, cpu_kernels  # noqa: E402
 from paddle_ground.backend.checkpoint import inspect_checkpoint  # noqa: E402
@@ -102,13 +106,7 @@ def model(folder: Path) -> Iterator[Any]:
     loaded = modeling.Qwen2_5_VLForConditionalGeneration.from_pretrained(
         str(folder), convert_from_hf=True, load_checkpoint_format="flex_checkpoint"
     )
-    for layer in loaded.sublayers(include_self=True):
-        config = getattr(layer, "config", None)
-        if config is not None:
-            config.fuse_rms_norm = False  # stock's other way; the fused kernel does not exist on a CPU
-            config._attn_implementation = "eager"  # stock sdpa ignores row indices
-    loaded.train()
-    yield loaded
+    yield comparable(loaded)
     cpu_kernels.restore()
 
 
@@ -138,22 +136,6 @@ def batch(model: Any) -> dict[str, Any]:
         "attn_mask_startend_row_indices": paddle.to_tensor(rows[:, None, :, None]),
         "mask": mask,
     }
-
-
-def run(model: Any, batch: dict[str, Any]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    inputs = {k: v for k, v in batch.items() if k != "mask"}
-    places, _ = model.model.get_rope_index(
-        inputs["input_ids"], inputs["image_grid_thw"], attention_mask=paddle.to_tensor(batch["mask"])
-    )
-    out = model(position_ids=places, **inputs)
-    out.loss.backward()
-    grads = {name: p.grad.numpy().copy() for name, p in model.named_parameters() if p.grad is not None}
-    model.clear_gradients(set_to_zero=False)
-    return out.logits.numpy()[batch["mask"] == 1], grads
-
-
-def worst(mine: np.ndarray, theirs: np.ndarray) -> float:
-    return float(np.abs(mine - theirs).max() / max(np.abs(theirs).max(), 1e-6))
 
 
 def test_logits_and_gradients_equal_the_stock_ones(model: Any, batch: dict[str, Any]) -> None:
