@@ -68,6 +68,7 @@ def prepare_process(args: dict[str, Any]) -> None:
     from paddle_ground.backend import (
         adapters,
         mends,
+        muon,
         natives,
         recompute,
         run_lock,
@@ -86,6 +87,9 @@ def prepare_process(args: dict[str, Any]) -> None:
         mends.use_native_qwen3_vl()
         mends.give_parts_the_models_type()
         natives.mend_training(family.model_type)
+        if args.get("optim") == "muon":
+            muon.refuse_divided_weights(args)
+            muon.define(natives.model_class(family.model_type))
     mends.define_absent_fleet_names()
     mends.init_fleet_once()
     recompute.accept_row_indices_in_vision_recompute()

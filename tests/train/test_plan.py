@@ -157,6 +157,7 @@ CONTRADICTIONS = [
     ("train_dataset_path=a.jsonl,b.jsonl", "train_dataset_prob", True),
     ("eval_dataset_path=", "eval_dataset_path", True),
     ("tensor_model_parallel_size=3", "tensor_model_parallel_size", True),
+    ("optim=muon", "optim", True),
     ("bf16=false", "bf16", False),
     ("compute_type=float32", "amp_master_grad", True),
     ("recompute_num_layers=2", "recompute_granularity", False),

@@ -27,6 +27,7 @@ from paddle_ground.backend.step_lines import read_step_lines
 LAST = 14
 KINDS = {
     "whole model, map": ("dataset_type=map",),
+    "whole model, Muon": ("dataset_type=map", "optim=muon"),
     "adapter, packed stream": (
         "dataset_type=iterable", "packing=true", "max_seq_len=256", "per_device_train_batch_size=1",
         "fine_tuning=lora", "lora=true", "lora_rank=4",
