@@ -10,45 +10,32 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from paddle_ground.boxes import FloatArray, IntArray, valid_mask
 from paddle_ground.data.classes import COCO_CLASSES
 from paddle_ground.data.layout import BoxLayout, LayoutEvidence, weigh_layout
-from paddle_ground.data.parquet_columns import UNKNOWN, Annotations, read_annotations
+from paddle_ground.data.parquet_columns import Annotations
+from paddle_ground.data.parquet_groups import Group, GroupAnnotations, image_ids, refuse_unknown_category
 from paddle_ground.data.parquet_images import BatchImages
-from paddle_ground.data.parquet_pages import ColumnPlace, find_column, read_values
+from paddle_ground.data.parquet_pages import find_column, read_values
 from paddle_ground.data.parquet_rows import annotated_row, no_image
 from paddle_ground.data.parquet_shard import check_columns, declared_classes, footer, open_shard
 from paddle_ground.data.parquet_unpack import UnfitPagesError
-from paddle_ground.data.shards import Shard, find_shards
+from paddle_ground.data.shards import find_shards
 from paddle_ground.data.source import Chunk, ChunkFacts, SourceRow
 from paddle_ground.errors import DataError
 
 # How many rows are in memory at a time in each worker; 32 photographs are about 5 MB.
 _BATCH_ROWS = 32
-_FACT_ROWS = 4096
 # What a chunk takes whose images are read in pieces.
 _PIECES_BYTES = 8 << 20
-_FACT_COLUMNS = ("image_id", "width", "height", "objects")
-
-
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """One row group of one shard."""
-
-    shard: Shard
-    number: int
-    first_row: int  # Within the shard.
-    rows: int
-    images: ColumnPlace | None  # Where their bytes can be read in pieces.
+_MakeRow = Callable[[int, Callable[[], bytes | memoryview]], SourceRow]
 
 
 class CocoParquet:
@@ -79,7 +66,7 @@ class CocoParquet:
         self.name = name or self._root.resolve().name
         shards, notes = find_shards(self._root, split_map)
         self._notes = list(notes)
-        self._groups: list[_Group] = []
+        self._groups: list[Group] = []
         chunks: list[Chunk] = []
         digest = hashlib.sha256()
         declared: tuple[str, ...] | None = None
@@ -94,7 +81,7 @@ class CocoParquet:
                     group = file.metadata.row_group(number)
                     rows = group.num_rows
                     images = find_column(file, number, "image.bytes")
-                    self._groups.append(_Group(shard, number, first_row, rows, images))
+                    self._groups.append(Group(shard, number, first_row, rows, images))
                     size = group.total_byte_size
                     if images is not None:
                         size = max(size - (images.end - images.start), 0) + _PIECES_BYTES
@@ -102,6 +89,7 @@ class CocoParquet:
                     first_row += rows
         self.chunks = tuple(chunks)
         self.class_names = tuple(class_names or declared or COCO_CLASSES)
+        self._annotations = GroupAnnotations(self.class_names)
         if class_names is None and declared is not None and declared != COCO_CLASSES:
             self._notes.append(f"classes: the {len(declared)} names that the shards declare")
         self.fingerprint = digest.hexdigest()
@@ -117,18 +105,18 @@ class CocoParquet:
     def survey(self, chunk: Chunk) -> ChunkFacts:
         """Read a row group without its images; see `paddle_ground.data.source.Source`."""
         group = self._groups[chunk.index]
-        image_ids: list[IntArray] = []
+        ids: list[IntArray] = []
         boxes: list[IntArray] = []
         usable: list[IntArray] = []
-        for first_row, found in self._annotations(group):
-            _refuse_unknown_category(found, group.shard, first_row, len(self.class_names))
+        for first_row, found in self._annotations.read(group):
+            refuse_unknown_category(found, group.shard, first_row, len(self.class_names))
             rows = len(found.offsets) - 1
-            image_ids.append(_image_ids(found, group, first_row))
+            ids.append(image_ids(found, first_row))
             boxes.append(np.diff(found.offsets))
             good = valid_mask(self._corners(found.boxes)) & ~found.is_crowd
             row_of_box = np.repeat(np.arange(rows), np.diff(found.offsets))
             usable.append(np.bincount(row_of_box[good], minlength=rows).astype(np.int64))
-        return ChunkFacts(_joined(image_ids), _joined(boxes), _joined(usable))
+        return ChunkFacts(_joined(ids), _joined(boxes), _joined(usable))
 
     def read(self, chunk: Chunk, rows: IntArray) -> Iterator[SourceRow]:
         """Read rows of a row group with their images; see `paddle_ground.data.source.Source`."""
@@ -141,51 +129,62 @@ class CocoParquet:
         done = 0
         if group.images is not None:
             try:
-                for batch in self._rows(group, wanted, read_values(group.shard.path, group.images)):
+                values = read_values(group.shard.path, group.images)
+                for batch in self._rows_of_values(group, wanted, values):
                     yield batch
                     done += len(batch)
                 return
             except UnfitPagesError:
                 pass  # Arrow reads what is left, or says what is wrong.
-        yield from self._rows(group, wanted[done:], None)
+        yield from self._rows(group, wanted[done:])
 
-    def _rows(
-        self, group: _Group, wanted: IntArray, values: Iterator[memoryview | None] | None
+    def _rows_of_values(
+        self, group: Group, wanted: IntArray, values: Iterator[memoryview | None]
     ) -> Iterator[Sequence[SourceRow]]:
-        columns = (*_FACT_COLUMNS, "image" if values is None else "image.path")
-        batch_rows = _BATCH_ROWS if values is None else _FACT_ROWS
-        for first_row, batch in _batches(group, columns, batch_rows):
-            found = _annotations_of(batch, group.shard, self.class_names)
-            ids, boxes = _image_ids(found, group, first_row).tolist(), self._corners(found.boxes)
-            for start in range(0, batch.num_rows, _BATCH_ROWS):
-                part = batch.slice(start, _BATCH_ROWS)
-                given = None if values is None else list(islice(values, part.num_rows))
-                if given is not None and len(given) != part.num_rows:
+        """Give rows with the images that come one after another."""
+        for first_row, found in self._annotations.read(group):
+            make_row = self._row_maker(found, group, first_row)
+            rows = len(found.offsets) - 1
+            for start in range(0, rows, _BATCH_ROWS):
+                images = list(islice(values, min(_BATCH_ROWS, rows - start)))
+                first, last = first_row + start, first_row + min(start + _BATCH_ROWS, rows)
+                if len(images) != last - first:
                     raise UnfitPagesError("fewer values than rows")
-                first = first_row + start
-                low, high = np.searchsorted(wanted, [first, first + part.num_rows])
-                if low == high:
-                    continue
-                images = BatchImages(part, group.shard, self._folder, given)
-                rows = []
-                for shard_row in wanted[low:high].tolist():
-                    row, where = shard_row - first_row, f"{group.shard.name}:{shard_row}"
-                    read_image = partial(images.read, row - start, shard_row)
-                    rows.append(annotated_row(found, boxes, row, ids[row], where, read_image))
-                yield rows
+                low, high = np.searchsorted(wanted, [first, last])
+                chosen = [(row, images[row - first]) for row in wanted[low:high].tolist()]
+                if any(image is None for _, image in chosen):
+                    raise UnfitPagesError("an image that is elsewhere")
+                if chosen:
+                    yield [make_row(row - first_row, partial(_given, image)) for row, image in chosen]
+
+    def _rows(self, group: Group, wanted: IntArray) -> Iterator[Sequence[SourceRow]]:
+        """Give rows with their images as Arrow reads them."""
+        for first_row, found, batch in self._annotations.read_with_images(group, _BATCH_ROWS):
+            low, high = np.searchsorted(wanted, [first_row, first_row + batch.num_rows])
+            if low < high:
+                make_row = self._row_maker(found, group, first_row)
+                images = BatchImages(batch, group.shard, self._folder)
+                yield [
+                    make_row(row - first_row, partial(images.read, row - first_row, row))
+                    for row in wanted[low:high].tolist()
+                ]
+
+    def _row_maker(self, found: Annotations, group: Group, first_row: int) -> _MakeRow:
+        boxes, ids = self._corners(found.boxes), image_ids(found, first_row).tolist()
+
+        def make_row(row: int, read_image: Callable[[], bytes | memoryview]) -> SourceRow:
+            where = f"{group.shard.name}:{first_row + row}"
+            return annotated_row(found, boxes, row, ids[row], where, read_image)
+
+        return make_row
 
     def outline(self, chunk: Chunk) -> Iterator[SourceRow]:
         """Give rows without their images; see `paddle_ground.data.source.OutlinedSource`."""
         group = self._groups[chunk.index]
-        for first_row, found in self._annotations(group):
-            boxes, ids = self._corners(found.boxes), _image_ids(found, group, first_row)
-            for row, image_id in enumerate(ids.tolist()):
-                where = f"{group.shard.name}:{first_row + row}"
-                yield annotated_row(found, boxes, row, image_id, where, no_image)
-
-    def _annotations(self, group: _Group) -> Iterator[tuple[int, Annotations]]:
-        for first_row, batch in _batches(group, _FACT_COLUMNS, _FACT_ROWS):
-            yield first_row, _annotations_of(batch, group.shard, self.class_names)
+        for first_row, found in self._annotations.read(group):
+            make_row = self._row_maker(found, group, first_row)
+            for row in range(len(found.offsets) - 1):
+                yield make_row(row, no_image)
 
     def _corners(self, boxes: FloatArray) -> FloatArray:
         if self._layout == "xyxy":
@@ -196,7 +195,7 @@ class CocoParquet:
     def _weigh(self) -> LayoutEvidence:
         evidence = LayoutEvidence()
         for group in self._groups:
-            for _, found in self._annotations(group):
+            for _, found in self._annotations.read(group):
                 sizes_wh = np.repeat(found.sizes_wh, np.diff(found.offsets), axis=0)
                 evidence = evidence + weigh_layout(found.boxes, sizes_wh, found.areas_px)
             if evidence.is_plain:
@@ -227,52 +226,8 @@ class CocoParquet:
             self._notes.append(f"boxes: taken as {layout} as told, but {against} contradict it ({evidence})")
 
 
-def _batches(
-    group: _Group, columns: Sequence[str], batch_rows: int = _BATCH_ROWS
-) -> Iterator[tuple[int, Any]]:
-    """Give a row group's batches, each with the number of its first row in the shard."""
-    import pyarrow as pa
-
-    first_row = group.first_row
-    with open_shard(group.shard) as file:
-        batches = file.iter_batches(
-            batch_rows,
-            row_groups=[group.number],
-            columns=[name for name in columns if name.split(".")[0] in file.schema_arrow.names],
-            use_threads=False,
-        )
-        for batch in batches:
-            yield first_row, batch
-            first_row += batch.num_rows
-    if "image" in columns:
-        # Arrow would keep a row group's images for the next one, but each thread its own.
-        pa.default_memory_pool().release_unused()
-
-
-def _annotations_of(batch: Any, shard: Shard, class_names: Sequence[str]) -> Annotations:
-    try:
-        return read_annotations(batch, class_names)
-    except DataError as error:
-        raise DataError(f"{shard.name}: {error}; expected the columns of detection-datasets/coco") from error
-
-
-def _image_ids(found: Annotations, group: _Group, first_row: int) -> IntArray:
-    if found.image_ids is not None:
-        return found.image_ids
-    # Without a column, the row's place in its shard has to do; clashes are solved where files are named.
-    return np.arange(first_row, first_row + len(found.offsets) - 1, dtype=np.int64)
-
-
-def _refuse_unknown_category(found: Annotations, shard: Shard, first_row: int, classes: int) -> None:
-    unknown = np.flatnonzero(found.category_ids == UNKNOWN)
-    if len(unknown):
-        box = int(unknown[0])
-        row = int(np.searchsorted(found.offsets, box, side="right")) - 1
-        word, place = found.category_words[box].as_py(), box - int(found.offsets[row])
-        raise DataError(
-            f"{shard.name}:{first_row + row}: category {word!r} of box {place} is not among the {classes} "
-            "classes; pass the data set's own class names with --classes"
-        )
+def _given(image: memoryview) -> memoryview:
+    return image
 
 
 def _joined(parts: list[IntArray]) -> IntArray:

@@ -6,7 +6,6 @@ Takes a record batch with a column `image`, gives bytes. Decodes nothing; knows 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +17,15 @@ class BatchImages:
     """The images of one record batch.
 
     Args:
-        batch: With a column `image`: a struct of `bytes` and `path`, or plain binary. It may be missing
-            where the bytes are given.
+        batch: With a column `image`: a struct of `bytes` and `path`, or plain binary. It may be missing.
         shard: Where the batch comes from.
         root: The data set's folder, which no path may leave.
-        given: The bytes of each row that were read in another way; None for a null.
     """
 
-    def __init__(
-        self, batch: Any, shard: Shard, root: Path, given: Sequence[memoryview | None] | None = None
-    ) -> None:
+    def __init__(self, batch: Any, shard: Shard, root: Path) -> None:
         import pyarrow as pa
 
-        self._shard, self._root, self._given = shard, root, given
+        self._shard, self._root = shard, root
         self._paths: Any = None
         self._bytes: Any = None
         if "image" not in batch.schema.names:
@@ -56,8 +51,6 @@ class BatchImages:
         Raises:
             DataError: Neither bytes nor a file are there, or the path leads out of the data set.
         """
-        if self._given is not None and (given := self._given[row]) is not None:
-            return given
         value = self._bytes[row] if self._bytes is not None else None
         if value is not None and value.is_valid:
             # Arrow calls its bytes signed; here a byte is 0..255.

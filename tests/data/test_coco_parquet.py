@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from paddle_ground.data import parquet_groups
 from paddle_ground.data.classes import COCO_CLASSES
 from paddle_ground.data.coco_parquet import CocoParquet
 from paddle_ground.data.source import outline
@@ -61,6 +62,25 @@ def test_large_row_groups_are_read_in_batches(one_shard, monkeypatch, make_row):
     source = CocoParquet(one_shard(*[make_row(i) for i in range(20)], group_rows=20))
     rows = np.array([0, 2, 3, 11, 12, 13, 19])
     assert [row.image_id for row in source.read(source.chunks[0], rows)] == rows.tolist()
+
+
+@pytest.mark.parametrize("room", [0, 5, 1000])
+def test_annotations_that_are_kept_are_those_that_are_read(monkeypatch, source_dir, room):
+    opened = []
+    real = parquet_groups.open_shard
+    monkeypatch.setattr(parquet_groups, "_KEPT_BOXES", room)
+    monkeypatch.setattr(parquet_groups, "open_shard", lambda shard: [opened.append(shard), real(shard)][1])
+    source = CocoParquet(source_dir)
+    twice = [[source.survey(chunk).boxes.tolist() for chunk in source.chunks] for _ in range(2)]
+    assert twice[0] == twice[1]
+    rows = read_all(source)
+    assert [row.image_id for row in rows] == [row.image_id for row in read_all(CocoParquet(source_dir))]
+    # 31 boxes in groups of four, two and one: all are kept, four and one, or none.
+    groups = len(source.chunks)
+    del opened[:]
+    for chunk in source.chunks:
+        source.survey(chunk)
+    assert groups - len(opened) == {0: 0, 5: 2, 1000: groups}[room]
 
 
 def test_facts_count_boxes_and_those_that_can_be_answered(one_shard, make_row):
