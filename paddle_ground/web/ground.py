@@ -106,7 +106,7 @@ def ground_tab(
             table = wording.make(
                 gr.Dataframe, {"label": "boxes", "headers": "box_headers"}, interactive=False, type="array",
                 datatype=["str", "number", "number", "number", "number", "number"], buttons=["copy"],
-                wrap=True, column_widths=["34%", "14%", "13%", "13%", "13%", "13%"], elem_id="ground-table",
+                wrap=True, column_widths=["28%", "16%", "14%", "14%", "14%", "14%"], elem_id="ground-table",
             )  # fmt: skip
             copied = wording.make(
                 gr.Code, {"label": "as_json"}, language="json", interactive=False, elem_id="ground-json",

@@ -49,6 +49,13 @@ input[type="checkbox"] { border: 1px solid var(--body-text-color-subdued) !impor
 [aria-label="Share"], [title="Share"] { display: none !important; }
 /* Their labels would lie over the boxes. */
 #ground-drawn { padding-top: 44px !important; }
+/* As many pictures side by side as can be seen. */
+#data-pictures .grid-container {
+  grid-template-columns: repeat(auto-fill, minmax(min(220px, 45%), 1fr)) !important; }
+/* A number is not broken into two lines on a phone. */
+@media (max-width: 640px) {
+  #ground-table .cell-wrap, #ground-table .header-cell, #ground-table [role="columnheader"] {
+    font-size: 11px; padding: 4px !important; } }
 .charts { display: grid; gap: 14px; grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); }
 .charts figure { margin: 0; } .chart { display: block; width: 100%; height: auto; }
 .chart text { fill: var(--body-text-color-subdued); font-size: 11px; }
