@@ -105,7 +105,10 @@ def check_paths(config: TrainConfig) -> Path:
         common_meta(data_sets(config.values, "train"))
     except PaddleGroundError as error:
         problems.append(str(error))
-    problems += _model_problems(config.values)
+    problems += model_problems(config.values)
+    plugin = str(_with_plugin(config)["custom_register_path"])
+    if not Path(plugin).is_file():
+        problems.append(f"custom_register_path: {plugin} does not exist; leave the key out for ours")
     output = config.values.get("output_dir")
     if not output:
         problems.append("output_dir is missing")
@@ -119,7 +122,7 @@ def check_paths(config: TrainConfig) -> Path:
     return Path(str(output))
 
 
-def _model_problems(values: Mapping[str, Any]) -> Iterator[str]:
+def model_problems(values: Mapping[str, Any]) -> Iterator[str]:
     """Tell what is wrong with the model to begin from, where it is here and of a family that we know."""
     model = str(values.get("model_name_or_path") or "")
     if not model:

@@ -23,14 +23,13 @@ from paddle_ground.backend.data_sets import data_sets
 from paddle_ground.backend.data_space import REHEARSAL
 from paddle_ground.backend.tiny import build_tiny_model
 from paddle_ground.backend.trained_text import VARIABLE
-from paddle_ground.errors import PaddleGroundError, TrainError
+from paddle_ground.errors import TrainError
 from paddle_ground.files import write_text
 from paddle_ground.records import read_samples
 from paddle_ground.train.config import TrainConfig, load_config
-from paddle_ground.train.follow import TrainReport
 from paddle_ground.train.launch import train
 from paddle_ground.train.lint import refuse
-from paddle_ground.train.plan.settings import is_lora
+from paddle_ground.train.rehearsed import length_warnings, problems
 from paddle_ground.train.small_model import shapes_like
 
 STEPS_BEFORE, STEPS = 8, 16
@@ -102,7 +101,7 @@ def rehearse(
     """
     config = load_config(config_path, overrides)
     # Of the YAML as it is: another model, other images and other degrees will be run.
-    warnings = refuse(config)
+    warnings = [*map(str, refuse(config)), *length_warnings(config)]
     folder = _fresh_folder(config)
     build_tiny_model(folder / "model", shapes_like(config), _corpus(config), seed=0)
     values = cpu_values(config, folder)
@@ -113,7 +112,7 @@ def rehearse(
     report = Rehearsal(
         config.path,
         folder,
-        warnings=tuple(map(str, warnings)),
+        warnings=tuple(warnings),
         keys=len(config.values) + len(config.raw_grounding),
         processes=replace(config, values={**config.values, **values}).processes(),
         changes=tuple(
@@ -123,7 +122,7 @@ def rehearse(
         losses=(*first.losses, *second.losses),
         skipped=first.skipped + second.skipped,
         seconds=first.seconds + second.seconds,
-        problems=tuple(_problems(config, first, second, load, merge)),
+        problems=tuple(problems(config, first, second, STEPS_BEFORE, load, merge)),
     )
     write_text(folder / REPORT, json.dumps(_plain(report), indent=2, ensure_ascii=False) + "\n")
     return report
@@ -240,57 +239,6 @@ def _samples(path: Path) -> tuple[tuple[Part, ...], ...]:
         return ()
     found = json.loads(path.read_text(encoding="utf-8"))
     return tuple(tuple((str(text), bool(trained)) for text, trained in parts) for parts in found)
-
-
-def _problems(
-    config: TrainConfig,
-    first: TrainReport,
-    second: TrainReport,
-    load: Callable[[Path], object],
-    merge: Callable[[Path, Path], object],
-) -> Iterator[str]:
-    values = [loss for _, loss in (*first.losses, *second.losses)]
-    if not values or not all(map(math.isfinite, values)):
-        yield "the loss is not finite"
-    elif sum(values[-3:]) / 3 >= values[0]:
-        yield f"the loss does not fall: {values[0]:.4f} at first, {values[-1]:.4f} at last"
-    steps = [step for step, _ in second.losses]
-    if steps[:1] != [STEPS_BEFORE + 1]:
-        yield f"the checkpoint of step {STEPS_BEFORE} was not gone on from; then came step {steps[:1]}"
-    skipped = first.skipped + second.skipped
-    if skipped:
-        yield f"{skipped} times a sample was left out or replaced; look for SKIP in {second.log_path}"
-    whole = second.output_dir
-    if is_lora(config.values):
-        wrong = list(_adapter_problems(whole))
-        yield from wrong
-        if wrong:
-            return
-        whole = whole.with_name("merged")
-        try:
-            merge(second.output_dir, whole)
-        except PaddleGroundError as error:
-            yield f"export can't merge the adapter: {error}"
-            return
-    try:
-        load(whole)
-    except PaddleGroundError as error:
-        yield f"inference can't load what was trained: {error}"
-
-
-def _adapter_problems(folder: Path) -> Iterator[str]:
-    """Tell what is wrong with an adapter, before it is merged."""
-    import numpy as np
-    from safetensors.numpy import load_file
-
-    files = sorted(folder.glob("peft_model*.safetensors"))
-    learned = [weight for path in files for name, weight in load_file(path).items() if "lora_B" in name]
-    if not (folder / "lora_config.json").is_file() or not learned:
-        yield f"{folder}: training left no adapter"
-    elif not all(np.isfinite(weight).all() for weight in learned):
-        yield "the adapter holds numbers that are not finite"
-    elif not any(weight.any() for weight in learned):
-        yield "the adapter is what it was at the start: nothing was learned"
 
 
 def _plain(report: Rehearsal) -> Mapping[str, Any]:

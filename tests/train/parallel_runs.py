@@ -134,3 +134,10 @@ def find_worker(rank: int, name: str) -> int | None:
 
 def losses(report: TrainReport) -> np.ndarray:
     return np.array([loss for _, loss in report.losses])
+
+
+def weights(folder: Path) -> dict[str, np.ndarray]:
+    """Read a model folder's weights, or an adapter's."""
+    from safetensors.numpy import load_file
+
+    return {k: v for path in sorted(folder.glob("*.safetensors")) for k, v in load_file(path).items()}

@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("paddle")
 
 sys.path.insert(0, str(Path(__file__).parent))
-from parallel_runs import Runs
+from parallel_runs import Runs, weights
 
 ALIGNER = ("model.visual.merger", "model.visual.deepstack_merger_list")
 
@@ -21,12 +21,6 @@ def part_of(name: str) -> str:
     if name.startswith(ALIGNER):
         return "aligner"
     return "vision" if name.startswith("model.visual") else "llm"
-
-
-def weights(folder: Path) -> dict[str, np.ndarray]:
-    from safetensors.numpy import load_file
-
-    return {k: v for path in sorted(folder.glob("*.safetensors")) for k, v in load_file(path).items()}
 
 
 @pytest.fixture(scope="module")

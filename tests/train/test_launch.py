@@ -216,6 +216,12 @@ def test_a_model_that_is_not_whole_is_told_before_anything_starts(tmp_path: Path
     assert "config.json: expected a JSON object" in said()
 
 
+def test_a_plugin_that_is_nowhere_is_named(tmp_path: Path) -> None:
+    words = ["custom_register_path=no/other.py", f"output_dir={tmp_path / 'out'}"]
+    with pytest.raises(TrainError, match=r"custom_register_path: no/other\.py does not exist; leave"):
+        check_paths(load_config(CONFIG, words))
+
+
 def test_an_output_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x", encoding="utf-8")
     with pytest.raises(TrainError, match=r"output_dir: .*cannot be made"):

@@ -17,7 +17,7 @@ from paddle_ground.errors import TrainError
 pytest.importorskip("paddle")
 
 sys.path.insert(0, str(Path(__file__).parent))
-from parallel_runs import CONFIG, RECOMPUTE, STEPS, Runs, losses, worker
+from parallel_runs import CONFIG, RECOMPUTE, STEPS, Runs, losses, weights, worker
 
 from paddle_ground.train.config import load_config
 from paddle_ground.train.workers import WorkerLogs, process_count
@@ -49,16 +49,6 @@ def logged(folder: Path) -> np.ndarray:
 def same(first: np.ndarray, second: np.ndarray) -> None:
     assert len(first) == len(second) == STEPS
     np.testing.assert_allclose(first, second, rtol=0, atol=1e-5)
-
-
-def weights(folder: Path) -> dict[str, np.ndarray]:
-    from safetensors.numpy import load_file
-
-    return {
-        name: value
-        for path in sorted(folder.glob("*.safetensors"))
-        for name, value in load_file(path).items()
-    }
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,9 @@ from paddle_ground.errors import ConfigError, TrainError
 from paddle_ground.train import rehearse as rehearsal
 from paddle_ground.train.command import describe
 from paddle_ground.train.config import known_keys, load_config
+from paddle_ground.train.follow import TrainReport
 from paddle_ground.train.rehearse import Rehearsal, cpu_values, rehearse
+from paddle_ground.train.rehearsed import adapter_problems, length_warnings, problems
 from paddle_ground.train.small_model import shapes_like
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -207,8 +210,31 @@ def test_an_adapter_is_looked_at_before_it_is_merged(
         (tmp_path / "lora_config.json").write_text("{}", encoding="utf-8")
         weights = {"a.lora_A": np.ones((4, 2), np.float32), "a.lora_B": np.full((2, 4), learned, np.float32)}
         save_file(weights, tmp_path / "peft_model-00001-of-00001.safetensors")
-    found = list(rehearsal._adapter_problems(tmp_path))
+    found = list(adapter_problems(tmp_path))
     assert found == [] if problem is None else problem in found[0]
+
+
+def test_the_real_rows_and_the_real_model_are_looked_at(
+    data: Path, tmp_path: Path, model_folder: Path
+) -> None:
+    """Neither is run: images are small in a rehearsal, and so is the model."""
+    model = shutil.copytree(model_folder / "model", tmp_path / "model")
+    given = overrides(data, tmp_path / "run", f"model_name_or_path={model}")
+    config = load_config(CONFIGS / "2b_sft.yaml", given)
+    assert list(length_warnings(config)) == []
+    (warning,) = length_warnings(load_config(config.path, [*given, "max_seq_len=48"]))
+    assert "48 is below the data's 99th percentile" in warning
+
+    half = TrainReport(tmp_path / "run", tmp_path / "train.log", losses=[(1, 2.0), (2, 1.0)])
+    rest = replace(half, losses=[(3, 0.9), (4, 0.8), (5, 0.7)])
+
+    def found() -> list[str]:
+        return list(problems(config, half, rest, 2, load=str, merge=no_adapter))
+
+    assert found() == []
+    (model / "model.safetensors").write_bytes(b"cut off")
+    (problem,) = found()
+    assert "model.safetensors: not a whole safetensors file" in problem
 
 
 @pytest.mark.heavy
@@ -247,3 +273,4 @@ def test_samples_that_do_not_fit_are_a_problem(data: Path, tmp_path: Path) -> No
     given = overrides(data, tmp_path / "run", "max_seq_len=48", "sharding=")
     found = rehearse(CONFIGS / "2b_sft.yaml", given, load=str, merge=no_adapter, on_step=lambda *_: None)
     assert any("left out or replaced" in problem for problem in found.problems)
+    assert "99th percentile" in found.warnings[0]

@@ -20,7 +20,7 @@ from paddle_ground.errors import TrainError
 pytest.importorskip("paddle")
 
 sys.path.insert(0, str(Path(__file__).parent))
-from parallel_runs import Runs, find_worker, worker
+from parallel_runs import Runs, find_worker, weights, worker
 
 from paddle_ground.backend.step_lines import read_step_lines
 
@@ -57,16 +57,6 @@ def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
     return {
         tag: [(record.id, record.value) for record in reader.get_data("scalar", tag)]
         for tag in reader.get_tags().get("scalar", [])
-    }
-
-
-def weights(folder: Path) -> dict[str, np.ndarray]:
-    from safetensors.numpy import load_file
-
-    return {
-        name: value
-        for path in sorted(folder.glob("*.safetensors"))
-        for name, value in load_file(path).items()
     }
 
 

@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("paddle")
 
 sys.path.insert(0, str(Path(__file__).parent))
-from parallel_runs import CONFIG, RECOMPUTE, STEPS, Runs, losses
+from parallel_runs import CONFIG, RECOMPUTE, STEPS, Runs, losses, weights
 
 from paddle_ground.backend.tiny import build_tiny_model
 from paddle_ground.data.prepare import PrepareOptions, prepare
@@ -73,12 +73,6 @@ def one(runs: Runs) -> np.ndarray:
     found = losses(runs("one", TEMPLATE))
     assert len(found) == STEPS
     return found
-
-
-def weights(folder: Path) -> dict[str, np.ndarray]:
-    from safetensors.numpy import load_file
-
-    return {k: v for path in sorted(folder.glob("*.safetensors")) for k, v in load_file(path).items()}
 
 
 def same(found: np.ndarray, expected: np.ndarray) -> None:

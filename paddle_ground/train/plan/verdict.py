@@ -144,12 +144,18 @@ def make_plan(config: TrainConfig, machine: Machine, data: DataLengths | None = 
     schedule = read_schedule(config, data, machine.gpus)
     memory = step_memory(model, setup)
     time = duration(model, setup, schedule, machine.gpus, machine.utilisation, machine.peak_tflops)
-    findings = (*lint(config, key_value_heads=model.key_value_heads), *_too_short(longest, data))
+    findings = (*lint(config, key_value_heads=model.key_value_heads), *too_short(longest, data))
     plan = Plan(config, machine, model, data, setup, schedule, memory, time, findings, ())
     return plan if plan.fits else replace(plan, changes=tuple(_changes(plan)))
 
 
-def _too_short(longest: int, data: DataLengths) -> Iterator[Finding]:
+def too_short(longest: int, data: DataLengths) -> Iterator[Finding]:
+    """Tell where more than one sample of a hundred is longer than a row.
+
+    Args:
+        longest: `max_seq_len`.
+        data: Token counts.
+    """
     most = data.percentile(99)
     if most > longest:
         share = float((data.lengths > longest).mean())
