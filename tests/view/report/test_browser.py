@@ -131,6 +131,33 @@ def test_hostile_texts_stay_texts(opened, run) -> None:
     assert opened.page.inner_text('.card[data-id="30"] .no-picture') == "no picture"
 
 
+def test_the_lead_tells_what_changed(opened) -> None:
+    tiles = [one.split() for one in opened.page.locator(".tile").all_inner_texts()]
+    assert [one[0] for one in tiles] == ["AP", "AP50", "F1@0.5", "Parsed"]
+    for one in tiles:
+        change, before = float(one[-3].replace("\u2212", "-").strip("\u00b1")), float(one[-1])
+        # Each number is rounded by itself.
+        assert float(one[1]) == pytest.approx(before + change, abs=0.11)
+    assert float(tiles[0][1]) > float(tiles[0][-1])  # half of the boxes were missed before
+    assert tiles[3][1] == "96.7"
+
+
+def test_confusion_by_hand(opened) -> None:
+    names = opened.page.locator("#confusion-table thead th").all_inner_texts()
+    rows = {
+        row.locator("th").inner_text(): dict(zip(names[1:], row.locator("td").all_inner_texts(), strict=True))
+        for row in opened.page.locator("#confusion-table tbody tr").all()
+    }
+    assert {name: number for name, number in rows["cat"].items() if number != "·"} == {
+        "cat": "29", "(missed)": "1",
+    }  # fmt: skip
+    # The one of image 5 was called a cat, the one of image 4 was looked for elsewhere.
+    assert {name: number for name, number in rows["dog"].items() if number != "·"} == {
+        "cat": "1", "dog": "26", "(missed)": "3",
+    }  # fmt: skip
+    assert (rows["(nothing there)"]["cat"], rows["(nothing there)"]["dog"]) == ("1", "1")
+
+
 def test_tables_sort_and_lead_to_the_gallery(opened) -> None:
     def names() -> list[str]:
         return opened.page.locator("#class-table tbody th").all_inner_texts()
