@@ -90,6 +90,7 @@ class CocoParquet:
         self.chunks = tuple(chunks)
         self.class_names = tuple(class_names or declared or COCO_CLASSES)
         self._annotations = GroupAnnotations(self.class_names)
+        self._annotations.keep(self._groups)
         if class_names is None and declared is not None and declared != COCO_CLASSES:
             self._notes.append(f"classes: the {len(declared)} names that the shards declare")
         self.fingerprint = digest.hexdigest()

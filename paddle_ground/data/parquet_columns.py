@@ -52,6 +52,20 @@ class Annotations:
     areas_px: FloatArray
     is_crowd: BoolArray
 
+    def cut(self, first: int, last: int) -> Annotations:
+        """Give those of some rows that follow each other."""
+        rows, boxes = slice(first, last), slice(int(self.offsets[first]), int(self.offsets[last]))
+        return Annotations(
+            image_ids=None if self.image_ids is None else self.image_ids[rows],
+            sizes_wh=self.sizes_wh[rows],
+            offsets=self.offsets[first : last + 1] - self.offsets[first],
+            boxes=self.boxes[boxes],
+            category_ids=self.category_ids[boxes],
+            category_words=self.category_words[boxes],
+            areas_px=self.areas_px[boxes],
+            is_crowd=self.is_crowd[boxes],
+        )
+
 
 def read_annotations(batch: pa.RecordBatch, class_names: Sequence[str]) -> Annotations:
     """Flatten a batch.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,31 @@ class GroupAnnotations:
         self._kept: dict[tuple[str, int], list[tuple[int, Annotations]]] = {}
         self._room = _KEPT_BOXES
 
+    def keep(self, groups: Sequence[Group]) -> None:
+        """Read the annotations of small shards at once, which takes half as long as group by group.
+
+        Args:
+            groups: All groups of some shards, in order.
+
+        Raises:
+            DataError: They can't be read.
+        """
+        for shard, found in groupby(groups, lambda group: group.shard):
+            own = list(found)
+            if sum(group.rows for group in own) > _FACT_ROWS:
+                continue
+            batches = list(_batches(shard, own, _FACT_COLUMNS, _FACT_ROWS))
+            if len(batches) != 1:
+                continue
+            whole = self._of(batches[0][1], shard)
+            if len(whole.boxes) > self._room:
+                return
+            self._room -= len(whole.boxes)
+            for group in own:
+                first = group.first_row - own[0].first_row
+                part = whole.cut(first, first + group.rows)
+                self._kept[shard.name, group.number] = [(group.first_row, part)]
+
     def read(self, group: Group) -> Iterator[tuple[int, Annotations]]:
         """Give a group's annotations without its images, each with the number of its first row in the shard.
 
@@ -67,8 +93,8 @@ class GroupAnnotations:
             return
         found: list[tuple[int, Annotations]] = []
         boxes = 0
-        for first_row, batch in _batches(group, _FACT_COLUMNS, _FACT_ROWS):
-            one = self._of(batch, group)
+        for first_row, batch in _batches(group.shard, [group], _FACT_COLUMNS, _FACT_ROWS):
+            one = self._of(batch, group.shard)
             yield first_row, one
             boxes += len(one.boxes)
             if boxes <= self._room:
@@ -83,27 +109,29 @@ class GroupAnnotations:
         Raises:
             DataError: They can't be read.
         """
-        for first_row, batch in _batches(group, (*_FACT_COLUMNS, "image"), batch_rows):
-            yield first_row, self._of(batch, group), batch
+        for first_row, batch in _batches(group.shard, [group], (*_FACT_COLUMNS, "image"), batch_rows):
+            yield first_row, self._of(batch, group.shard), batch
 
-    def _of(self, batch: Any, group: Group) -> Annotations:
+    def _of(self, batch: Any, shard: Shard) -> Annotations:
         try:
             return read_annotations(batch, self._class_names)
         except DataError as error:
             raise DataError(
-                f"{group.shard.name}: {error}; expected the columns of detection-datasets/coco"
+                f"{shard.name}: {error}; expected the columns of detection-datasets/coco"
             ) from error
 
 
-def _batches(group: Group, columns: Sequence[str], batch_rows: int) -> Iterator[tuple[int, Any]]:
-    """Give a row group's batches, each with the number of its first row in the shard."""
+def _batches(
+    shard: Shard, groups: Sequence[Group], columns: Sequence[str], batch_rows: int
+) -> Iterator[tuple[int, Any]]:
+    """Give the batches of row groups that follow each other, each with the number of its first row."""
     import pyarrow as pa
 
-    first_row = group.first_row
-    with open_shard(group.shard) as file:
+    first_row = groups[0].first_row
+    with open_shard(shard) as file:
         batches = file.iter_batches(
             batch_rows,
-            row_groups=[group.number],
+            row_groups=[group.number for group in groups],
             columns=[name for name in columns if name.split(".")[0] in file.schema_arrow.names],
             use_threads=False,
         )
