@@ -199,20 +199,19 @@ def _checked_boxes(regions: Sequence[AnswerRegion]) -> list[tuple[int, int, int,
 
 
 def _checked_box(index: int, region: AnswerRegion) -> tuple[int, int, int, int]:
-    where, label = f"region {index}", region.label
+    label, (x1, y1, x2, y2) = region.label, region.box
     if fault := label_fault(label):
-        raise AnswerError(f"{where}: {fault}")
-    x1, y1, x2, y2 = region.box
+        raise AnswerError(f"region {index}: {fault}")
     # Plain numbers, as nearly always; asking each in turn takes ten times as long.
     if not (type(x1) is type(y1) is type(x2) is type(y2) is int and x1 >= 0 and y1 >= 0):
         if not all(math.isfinite(number) and number == int(number) and number >= 0 for number in region.box):
             raise AnswerError(
-                f"{where} ({label!r}): the box {region.box} is not whole numbers from 0 on; "
+                f"region {index} ({label!r}): the box {region.box} is not whole numbers from 0 on; "
                 "encode it with a CoordinateSpace first"
             )
         x1, y1, x2, y2 = (int(number) for number in region.box)
     if x1 >= x2 or y1 >= y2:
-        raise AnswerError(f"{where} ({label!r}): the box {(x1, y1, x2, y2)} has no area; leave it out")
+        raise AnswerError(f"region {index} ({label!r}): the box {(x1, y1, x2, y2)} has no area; leave it out")
     return x1, y1, x2, y2
 
 

@@ -95,7 +95,7 @@ class CheckedRow:
     @property
     def small_boxes(self) -> int:
         """Tell how many boxes are usable, and no crowd's, but too small."""
-        ignored = sum(fact.is_ignored for fact in self.facts)
+        ignored = [fact.is_ignored for fact in self.facts].count(True)
         return ignored - int(self.row.is_crowd.sum()) if ignored else 0
 
     @property

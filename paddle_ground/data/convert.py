@@ -114,7 +114,7 @@ def answer(
         sample=_sample(regions, image.file_name, question.prompt, options),
         truth=_exact(facts, image.id, first_box_id, keep, bool(question.phrase)),
         skipped=checked.skipped,
-        clipped_boxes=sum(facts[place].is_clipped for place in keep),
+        clipped_boxes=[facts[place].is_clipped for place in keep].count(True),
         merged_boxes=len(order) - len(once),
         small_boxes=checked.small_boxes,
         unsaid_boxes=len(once) - len(named),

@@ -270,8 +270,8 @@ def _lines(found: Converted, entry: TruthImage) -> RowLines:
 
 
 def _count(found: Converted) -> dict[str, int]:
-    crowd = sum(box.is_crowd for box in found.truth)
-    counts = {"kept": 1, "boxes": len(found.truth) - crowd, "empty": int(not found.has_answer)}
+    crowd = [box.is_crowd for box in found.truth].count(True)
+    counts = {"kept": 1, "boxes": len(found.truth) - crowd, "empty": int(crowd == len(found.truth))}
     counts["crowd_boxes"] = crowd
     seen = {"clipped_boxes": found.clipped_boxes, "merged_boxes": found.merged_boxes}
     seen |= {"small_boxes": found.small_boxes, "unsaid_boxes": found.unsaid_boxes}
