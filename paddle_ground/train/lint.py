@@ -18,6 +18,7 @@ from paddle_ground.errors import ConfigError, ModelError
 from paddle_ground.families import DEFAULT, Family, family_of
 from paddle_ground.train.config import TrainConfig
 from paddle_ground.train.plan.model_size import model_size
+from paddle_ground.train.plan.settings import is_lora
 from paddle_ground.train.values import value_problems
 
 _THINKING = re.compile(r"(?i)thinking")
@@ -195,6 +196,14 @@ def _data(config: TrainConfig) -> Iterator[Finding]:
 
 
 def _rest(values: Mapping[str, Any]) -> Iterator[Finding]:
+    if values.get("lora") not in (None, is_lora(values)):
+        learns = "adapters alone learn" if is_lora(values) else "every weight learns"
+        how = (
+            f"`fine_tuning: {values['fine_tuning']}`"
+            if "fine_tuning" in values
+            else "`fine_tuning`'s default"
+        )
+        yield _warning("lora", f"is overridden by {how}: {learns}; let them agree, or leave `lora` out")
     alpha = values.get("lora_alpha")
     unset = alpha is None or alpha == -1  # PaddleFormers' own default
     if not unset and (isinstance(alpha, bool) or not isinstance(alpha, int) or alpha < 1):

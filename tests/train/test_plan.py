@@ -161,6 +161,7 @@ CONTRADICTIONS = [
     ("bf16=false", "bf16", False),
     ("compute_type=float32", "amp_master_grad", True),
     ("recompute_num_layers=2", "recompute_granularity", False),
+    ("lora=true", "lora", False),
 ]
 
 
@@ -176,6 +177,16 @@ def test_a_strength_that_paddleformers_would_ignore_is_told() -> None:
     (finding,) = lint(load_config(TWO, ["lora_alpha=64", "custom_register_path="]))
     assert (finding.key, finding.is_error) == ("lora_alpha", False)
     assert "is ignored by PaddleFormers (it uses 2 x lora_rank" in finding.message
+
+
+def test_what_learns_is_told_where_two_keys_say_it() -> None:
+    for words, learns in (
+        (["lora=true"], "`fine_tuning: full`: every weight learns"),
+        (["lora=false", "fine_tuning=LoRA"], "`fine_tuning: LoRA`: adapters alone learn"),
+    ):
+        (finding,) = lint(load_config(TWO, words))
+        assert learns in finding.message
+    assert lint(load_config(TWO, ["lora=true", "fine_tuning=LoRA"])) == ()
 
 
 def test_packed_samples_beside_jinja_are_named_in_one_finding() -> None:
