@@ -207,6 +207,7 @@ def test_boxes_are_drawn_where_they_are(opened) -> None:
 def test_any_window_and_either_theme(open_page, page_path, width, scheme) -> None:
     one = open_page(page_path, width, scheme)
     assert one.page.evaluate("document.documentElement.scrollWidth") <= width
+    assert one.page.is_visible("#mistake-bars th small >> nth=0") == (width > 1000)
     shades = [contrasts(one.page)]
     one.page.click("#theme")
     shades.append(contrasts(one.page))
