@@ -12,6 +12,7 @@ import filecmp
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from paddle_ground.data.notes import SAID, RowNote, read_notes
 from paddle_ground.data.sampling import TRAIN, VAL
@@ -55,15 +56,14 @@ class Overview:
         return ""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class _Place:
-    """Where a content was seen: val first, then in order."""
+class _Place(NamedTuple):
+    """Where a content was seen: val first, then in order, which no two places share."""
 
     rank: int
     order: int
-    row: RowKey = field(compare=False)
-    image: str = field(compare=False)
-    is_untouched: bool = field(compare=False)
+    row: RowKey
+    image: str
+    is_untouched: bool
 
 
 class Look:
@@ -88,12 +88,15 @@ class Look:
     def add_next(self) -> None:
         """Look through the next piece, which has been made."""
         piece, overview, last, sums = self._seen, self._overview, None, PieceSums()
+        sweeps: set[tuple[int, int]] = set()
         for order, note in enumerate(read_notes(self.paths[piece]), self._order):
             self._order = order + 1
             overview.splits.add(note.split)
             sums.add(note)
-            for repetition in range(note.times):
-                overview.sweeps.setdefault((note.part, repetition), set()).add(piece)
+            if (note.part, note.times) not in sweeps:
+                sweeps.add((note.part, note.times))
+                for repetition in range(note.times):
+                    overview.sweeps.setdefault((note.part, repetition), set()).add(piece)
             if not note.images:
                 continue
             self._has_sources = self._has_sources or bool(note.sources)
