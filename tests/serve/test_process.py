@@ -100,7 +100,8 @@ def test_without_a_model_the_small_one_is_served_and_it_is_said(
     with pytest.raises(SystemExit) as end:
         main(["serve", *words])
     assert end.value.code == 0
-    ((model, options, _),) = served
+    ((model, options, address),) = served
+    assert address.host == "127.0.0.1"
     assert (model.name, options.model_name) == (folder, folder)
     said = capsys.readouterr().out
     assert said.count("\n") == (not words)

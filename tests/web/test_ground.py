@@ -106,6 +106,17 @@ def test_a_phrase_is_asked_for(opened, url, pictures) -> None:
     )
 
 
+def test_classes_are_picked(opened, url, pictures) -> None:
+    for name in ("cup", "blue square"):
+        opened.page.click("#ground-classes input")
+        opened.page.get_by_role("option", name=name).click()
+    opened.page.keyboard.press("Escape")
+    find(opened, pictures[1])
+    told = asked(url, pictures[1], classes=["cup", "blue square"])
+    assert told["text"] != asked(url, pictures[1])["text"]
+    assert opened.page.input_value("#ground-raw textarea") == told["text"]
+
+
 def test_a_box_that_is_clicked_is_copied(opened, url, pictures) -> None:
     page = opened.page
     opened.context.grant_permissions(["clipboard-read", "clipboard-write"])

@@ -87,6 +87,15 @@ def test_the_browser_is_kept_here(client) -> None:
     assert client.get("/v1/models").json()["data"][0]["id"] == "tiny"  # the API beside it
 
 
+def test_the_command_listens_on_this_machine_only_unless_told(tmp_path, monkeypatch) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr("paddle_ground.web.run.show", lambda *what, **how: shown.append(what[2].host))
+    for words in ([], ["--host", "0.0.0.0"]):
+        with pytest.raises(SystemExit):
+            main(["web", "--no-model", "--data", str(tmp_path), *words])
+    assert shown == ["127.0.0.1", "0.0.0.0"]
+
+
 @pytest.mark.parametrize(("host", "status"), [("127.0.0.1:1", 200), ("localhost:1", 200), ("evil.org", 400)])
 def test_loopback_answers_to_its_own_names(host, status) -> None:
     pytest.importorskip("fastapi", reason="fastapi is not installed (extra `web`)")
