@@ -13,11 +13,11 @@ Seconds are those of the whole process, interpreter and imports included; ratios
 same turn. Each part runs once before on the fewest shards, so that all modules are compiled, as installed
 ones are (into the temporary folder, whatever the environment says of that). Before each, as much memory as it
 fills is touched and given back, for a virtual machine's host gives memory at its first touch only, ten times
-as slowly, and none of the three shall pay for the others; and the source is read, so that it is in the page
-cache. None of the three syncs anything to the disk. Peaks in the table are of the largest process, as the
-kernel tells them. The JSON's are of all our processes together, with pages that they share counted once,
-looked at 50 times a second in runs of their own. All images of ours are then compared with the source, byte
-for byte.
+as slowly, and none of the three shall pay for the others (`--cold` leaves that out); and the source is read,
+so that it is in the page cache. None of the three syncs anything to the disk. Peaks in the table are of the
+largest process, as the kernel tells them. The JSON's are of all our processes together, with pages that they
+share counted once, looked at 50 times a second in runs of their own. All images of ours are then compared with
+the source, byte for byte.
 The last line is one JSON object.
 """
 
@@ -59,6 +59,7 @@ def main() -> None:
     parser.add_argument("--row-group", type=int, default=100)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--cold", action="store_true", help="touch no memory beforehand")
     parser.add_argument(
         "--part", nargs=3, help=argparse.SUPPRESS
     )  # name, source, output: used by this script
@@ -133,7 +134,7 @@ def child(
     else:
         command = [sys.executable, __file__, "--workers", str(options.workers)]
         command += ["--part", name, str(source), str(output)]
-    settle(source)
+    settle(source, options.cold)
     # A child's peak begins with this process's: nothing large is ever loaded here.
     start = time.perf_counter()
     process = subprocess.Popen(command, env=environment(options.bytecode))
@@ -147,11 +148,12 @@ def child(
     return Run(seconds, usage.ru_utime + usage.ru_stime, peak_mb or usage.ru_maxrss / 1024)
 
 
-def settle(source: Path) -> None:
-    """Touch twice as much memory as the files of a source take, in a process of its own, and read them."""
+def settle(source: Path, is_cold: bool) -> None:
+    """Read the files of a source, and touch twice as much memory as they take, in a process of its own."""
     files = list(source.iterdir())
     size = 2 * sum(file.stat().st_size for file in files)
-    subprocess.run([sys.executable, "-c", f"b'1' * {size}"], check=True)
+    if not is_cold:
+        subprocess.run([sys.executable, "-c", f"b'1' * {size}"], check=True)
     for file in files:
         with file.open("rb", buffering=0) as stream:
             while stream.read(1 << 20):
