@@ -23,8 +23,8 @@ pytestmark = pytest.mark.heavy
 @contextmanager
 def program(place: Any, log: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Run `paddle-ground web`; gives it with its URL."""
-    command = [sys.executable, "-m", "paddle_ground", "web", "--runs", str(place.runs), "--port", "0"]
-    command += ["--configs", str(place.configs), "--data", str(place.data)]
+    command = [sys.executable, "-m", "paddle_ground", "web", "--no-model", "--port", "0"]
+    command += ["--runs", str(place.runs), "--configs", str(place.configs), "--data", str(place.data)]
     with log.open("a") as errors:
         web = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True
