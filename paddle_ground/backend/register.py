@@ -100,13 +100,14 @@ def prepare_process(args: dict[str, Any]) -> None:
     trained_text.write_first_samples()
     mends.apply_image_limits(settings)
     if on_cpu:
-        from paddle_ground.backend import contiguous, cpu_kernels, cpu_runtime, data_path, gloo
+        from paddle_ground.backend import contiguous, cpu_kernels, cpu_runtime, data_path, gloo, leaving
 
         threads = cpu_runtime.tune()
         cpu_kernels.apply()
         contiguous.use_contiguous_kernels_in_training()
         data_path.apply()
         gloo.apply()
+        leaving.apply()
         logger.info(f"paddle_ground: CPU kernels are in place, {threads} threads a process")
     if settings.fast_patch_embedding is not None:
         from paddle_ground.backend import patch_embedding
