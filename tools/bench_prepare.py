@@ -16,8 +16,8 @@ fills is touched and given back, for a virtual machine's host gives memory at it
 as slowly, and none of the three shall pay for the others (`--cold` leaves that out); and the source is read,
 so that it is in the page cache. None of the three syncs anything to the disk. Peaks in the table are of the
 largest process, as the kernel tells them. The JSON's are of all our processes together, with pages that they
-share counted once, looked at 50 times a second in runs of their own. All images of ours are then compared with
-the source, byte for byte.
+share counted once, looked at 50 times a second in runs of their own. All images of ours are then compared
+with the source, byte for byte.
 The last line is one JSON object.
 """
 

@@ -155,7 +155,9 @@ def test_painting_moves_no_object(picture, bright_box, paint, scene, seed):
         "small": lambda: save_small(before, generator, (30, 75)),
     }[paint]()
     assert result.row is before.row
-    assert result.pixels.image.tobytes() != before.pixels.image.tobytes()
+    # Where one object fills the picture, all is of one colour, and there is no edge to blur.
+    if before.pixels.image.getcolors(1) is None:
+        assert result.pixels.image.tobytes() != before.pixels.image.tobytes()
     assert_fits(result, bright_box, {"blur": 2, "small": 2}.get(paint, 0))
 
 
