@@ -152,20 +152,6 @@ def _scale(of_version: Any, extra: float, wide: int, high: int) -> float:
     return float(of_version(wide, high) * extra)
 
 
-def refuse_divided_weights(args: Mapping[str, Any]) -> None:
-    """Refuse what keeps parts of a matrix apart: a part made orthogonal is not a part of the whole made so.
-
-    Raises:
-        ConfigError: Tensor parallelism or sharding.
-    """
-    for key, stock, whole in (("tensor_model_parallel_size", 1, "1"), ("sharding", "stage1", '""')):
-        value = args.get(key, stock)
-        if value not in (None, "", 1):
-            raise ConfigError(
-                f"optim: muon needs whole matrices, and {key} is {value}; set {key}: {whole}, or optim: adamw"
-            )
-
-
 def define(model_class: Any) -> None:
     """Put Muon where PaddleFormers looks for it, and tell it of a native model's matrices."""
     if not hasattr(paddle.optimizer, "Muon"):

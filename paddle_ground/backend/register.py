@@ -14,7 +14,7 @@ from typing import Any
 
 from paddle_ground.backend.data_sets import common_meta, data_sets
 from paddle_ground.backend.data_space import refuse_other_spaces
-from paddle_ground.backend.settings import GroundingSettings
+from paddle_ground.backend.settings import GroundingSettings, muon_problem
 from paddle_ground.errors import ConfigError
 from paddle_ground.families import DEFAULT, Family, family_of
 
@@ -88,7 +88,8 @@ def prepare_process(args: dict[str, Any]) -> None:
         mends.give_parts_the_models_type()
         natives.mend_training(family.model_type)
         if args.get("optim") == "muon":
-            muon.refuse_divided_weights(args)
+            if problem := muon_problem(args):
+                raise ConfigError(f"optim: {problem}")
             muon.define(natives.model_class(family.model_type))
     mends.define_absent_fleet_names()
     mends.init_fleet_once()

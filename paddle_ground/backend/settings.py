@@ -113,3 +113,21 @@ def _unknown(key: str, known: list[str]) -> str:
     near = difflib.get_close_matches(key, known, n=1)
     hint = f" (did you mean `grounding.{near[0]}`?)" if near else f"; known: {', '.join(known)}"
     return f"unknown key `grounding.{key}`{hint}"
+
+
+def muon_problem(values: Mapping[str, Any]) -> str | None:
+    """Tell why Muon can't step these weights: a part made orthogonal is no part of the whole made so.
+
+    Args:
+        values: The YAML's keys.
+
+    Returns:
+        What divides the weights, with the remedy; none where nothing does, or another optimizer is asked for.
+    """
+    if values.get("optim") != "muon":
+        return None
+    for key, stock, whole in (("tensor_model_parallel_size", 1, "1"), ("sharding", "stage1", '""')):
+        value = values.get(key, stock)
+        if value not in (None, "", 1):
+            return f"muon needs whole matrices, and {key} is {value}; set {key}: {whole}, or optim: adamw"
+    return None

@@ -14,6 +14,7 @@ from typing import Any
 
 from paddle_ground.backend.data_sets import strategy_problems
 from paddle_ground.backend.data_space import space_problems
+from paddle_ground.backend.settings import muon_problem
 from paddle_ground.errors import ConfigError, ModelError
 from paddle_ground.families import DEFAULT, Family, family_of
 from paddle_ground.train.config import TrainConfig
@@ -183,9 +184,8 @@ def _parallel(values: Mapping[str, Any], key_value_heads: int) -> Iterator[Findi
         yield _warning("sharding", "offload is not supported in PaddleFormers 1.2; remove it")
     if values.get("split_param") and sharding and "stage1" not in sharding:
         yield _warning("split_param", "is for sharding stage1 only; remove it")
-    if values.get("optim") == "muon" and (degree > 1 or sharding):
-        divided = f"tensor_model_parallel_size is {degree}" if degree > 1 else f"sharding is {sharding}"
-        yield _error("optim", f'muon needs whole matrices, and {divided}; set 1 and sharding: "", or adamw')
+    if problem := muon_problem(values):
+        yield _error("optim", problem)
     if values.get("sequence_parallel") and degree == 1:
         yield _warning("sequence_parallel", "does nothing without tensor parallelism; remove it")
 
