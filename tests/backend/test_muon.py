@@ -1,4 +1,4 @@
-"""Muon: torch's numbers, a part at a time, from a checkpoint on, and through PaddleFormers' own trainer."""
+"""Muon: torch's numbers, a part at a time, and from a checkpoint on; train/test_resume.py trains with it."""
 
 from __future__ import annotations
 
@@ -147,3 +147,28 @@ def test_stock_paddle_has_no_muon() -> None:
     assert "cannot import name 'Muon'" in done.stderr
     muon.define(natives.model_class("qwen3_vl"))
     assert paddle.optimizer.Muon is muon.Muon
+
+
+ARGUMENTS = """
+import sys
+from paddleformers.trainer import TrainingArguments
+from paddle_ground.backend import muon, natives
+if sys.argv[2] == "mended":
+    muon.define(natives.model_class("qwen3_vl"))
+    muon.define(natives.model_class("qwen3_vl"))
+args = TrainingArguments(
+    output_dir=sys.argv[1], optim="muon", sharding="", device="cpu", amp_master_grad=False
+)
+print("optim", args.optim.value)
+"""
+
+
+@pytest.mark.parametrize("how", ["stock", "mended"])
+def test_only_with_the_mend_one_process_may_train_with_muon(tmp_path: Path, how: str) -> None:
+    command = [sys.executable, "-c", ARGUMENTS, str(tmp_path), how]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    if how == "stock":
+        assert "Muon optimizer only supports use_hybrid_parallel=True" in done.stderr
+    else:
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert "optim muon" in done.stdout
