@@ -15,6 +15,7 @@ from paddle_ground._answers_tokens import looks_like_tokens, scan_tokens
 _END = re.compile(r"<\|im_end\|>|<\|endoftext\|>|<\|im_start\|>")
 _START = re.compile(r"\s*<\|im_start\|>(?:assistant)?\s*")
 _PLACEHOLDER = re.compile(r"<ref-object>|<bbox>")
+_PLAIN_BOX = re.compile(r"\[\s*\d+\s*(?:,\s*\d+\s*){3}\]")
 # The ways to say "nothing" seen in answers; a whole short answer must say it, not a part of one.
 _NONE = re.compile(
     r"none|nothing|no (?:matching )?(?:objects?|instances?)(?: (?:found|detected))?|无|没有|未找到|未检测到",
@@ -95,3 +96,8 @@ def _guess_format(body: str) -> AnswerFormat:
 
 def _scan_as(body: str, fmt: AnswerFormat) -> Findings:
     return scan_tokens(body) if fmt is AnswerFormat.TOKENS else scan_json(body)
+
+
+def says_plain_box(text: str) -> bool:
+    """Tell whether a text holds four whole numbers in brackets, as boxes stand inside sentences."""
+    return bool(_PLAIN_BOX.search(text))

@@ -22,6 +22,7 @@ from paddle_ground.answers import (
     parse,
     render,
     render_target,
+    says_plain_box,
 )
 from paddle_ground.errors import AnswerError
 
@@ -374,3 +375,17 @@ def test_the_script_of_a_format_is_what_render_writes(fmt: AnswerFormat, count: 
         )
     text = script.first + script.more.join(said) + script.close if said else script.empty
     assert text == render(regions, fmt)
+
+
+@pytest.mark.parametrize(
+    ("text", "there"),
+    [
+        ("The cat[100, 100, 500, 1000] sleeps.", True),
+        ("between [ 1,2 ,3,4 ]", True),
+        ("[100, 200, 300]", False),
+        ("[1, 2, 3, 4, 5]", False),
+        ("a list [a, b, c, d]", False),
+    ],
+)
+def test_a_box_of_plain_numbers_is_seen_inside_a_sentence(text: str, there: bool) -> None:
+    assert says_plain_box(text) is there

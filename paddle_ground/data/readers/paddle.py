@@ -8,7 +8,6 @@ integers where it does not. PaddleFormers rows without a meta are read too when 
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from paddle_ground.answers import AnswerFormat
+from paddle_ground.answers import AnswerFormat, says_plain_box
 from paddle_ground.data.readers import Format, ReaderOptions
 from paddle_ground.data.readers.annotation_files import HEADS, AnnotationFile, matching, open_files, say_files
 from paddle_ground.data.readers.pictures import Pictures
@@ -30,8 +29,6 @@ from paddle_ground.records.samples import IMAGE_MARK
 from paddle_ground.spaces import RELATIVE_1000, CoordinateSpace
 
 Box = tuple[float, ...]
-
-_NUMBERS = re.compile(r"\[\s*\d+\s*(?:,\s*\d+\s*){3}\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +105,7 @@ def _read_known(file: AnnotationFile) -> _Known:
 
 def _refuse_numbers(row: Dialogue, space: CoordinateSpace, where: str) -> None:
     """Refuse words with boxes among them: nothing tells their numbers from any others."""
-    if any(_NUMBERS.search(turn.content) for turn in row.turns):
+    if any(says_plain_box(turn.content) for turn in row.turns):
         raise DataError(
             f"{where}: numbers of boxes inside sentences, in {space.name}, can't be told from other numbers; "
             "prepare the data again from its source with --model-family"
