@@ -10,7 +10,7 @@ Symptom that this mends: PaddleFormers 1.2.0 knows `optim: muon`, and ends in "c
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import paddle
@@ -25,6 +25,9 @@ _SCALES = {
     3: lambda wide, high: max(wide, high) ** 0.5,
 }
 """By `muon_version`: of a matrix from `high` inputs to `wide` outputs."""
+
+_AT_ONCE = 2**22
+"""Numbers that data-parallel processes exchange at once, at least: many small matrices go together."""
 
 
 def orthogonal(matrices: paddle.Tensor, coefficients: Sequence[Sequence[float]]) -> paddle.Tensor:
@@ -126,26 +129,104 @@ class Muon(AdamW):
         weight, gradient = param_and_grad
         if weight.name not in self._side_by_side:
             return super()._append_optimize_op(block, param_and_grad)
-        with paddle.no_grad():
-            self._step_matrix(weight, gradient, self._create_param_lr(param_and_grad))
+        self._due.append((weight, gradient, self._create_param_lr(param_and_grad)))
         return None
 
-    def _step_matrix(self, weight: Any, gradient: Any, rate: Any) -> None:
+    def _create_optimization_pass(self, parameters_and_grads: Any, param_group_idx: int = 0) -> Any:
+        self._due: list[tuple[Any, Any, Any]] = []
+        done = super()._create_optimization_pass(parameters_and_grads, param_group_idx)
+        group = _data_parallel_group()
+        with paddle.no_grad():
+            for some in _portions(self._due, group.nranks if group else 1):
+                self._step_matrices(some, group)
+        self._due.clear()
+        return done
+
+    def _step_matrices(self, due: Sequence[tuple[Any, Any, Any]], group: Any) -> None:
+        """Step some matrices; data-parallel processes share what is slow, and tell each other."""
+        aheads = [self._ahead(weight, gradient) for weight, gradient, _ in due]
+        if group is None:
+            steps = [self._orthogonal(weight, ahead) for (weight, *_), ahead in zip(due, aheads, strict=True)]
+        else:
+            owners = shares([_work(weight) for weight, *_ in due], group.nranks)
+            own = [
+                self._orthogonal(weight, ahead) if owner == group.rank else paddle.zeros_like(ahead)
+                for (weight, *_), ahead, owner in zip(due, aheads, owners, strict=True)
+            ]
+            together = paddle.concat([step.flatten() for step in own])
+            paddle.distributed.all_reduce(together, group=group)
+            apart = paddle.split(together, [step.size for step in own])
+            steps = [flat.reshape(step.shape) for flat, step in zip(apart, own, strict=True)]
+        for (weight, _, rate), step in zip(due, steps, strict=True):
+            self._apply(weight, step, rate)
+
+    def _ahead(self, weight: Any, gradient: Any) -> Any:
         momentum = self._get_accumulator_master(self._moment1_acc_str, weight)
         gradient = gradient.astype(momentum.dtype)
         momentum.scale_(self._momentum).add_(gradient)
-        ahead = gradient + self._momentum * momentum  # Nesterov's
+        return gradient + self._momentum * momentum  # Nesterov's
+
+    def _orthogonal(self, weight: Any, ahead: Any) -> Any:
         high, wide = weight.shape
         count = self._side_by_side[weight.name]
         apart = ahead.reshape([high, count, wide // count]).transpose([1, 0, 2])
-        step = orthogonal(apart, self._coefficients).transpose([1, 0, 2]).reshape([high, wide])
+        return orthogonal(apart, self._coefficients).transpose([1, 0, 2]).reshape([high, wide])
+
+    def _apply(self, weight: Any, step: Any, rate: Any) -> None:
+        high, wide = weight.shape
         exact = self._master_weights.get(weight.name, weight) if self._multi_precision else weight
         decayed = self._apply_decay_param_fun is None or self._apply_decay_param_fun(weight.name)
         if decayed and self._weight_decay:
             exact.multiply_(1 - rate * self._weight_decay)
-        exact.subtract_(rate * self._scale(wide // count, high) * step)
+        exact.subtract_(rate * self._scale(wide // self._side_by_side[weight.name], high) * step)
         if exact is not weight:
             weight.copy_(exact.astype(weight.dtype), False)
+
+
+def shares(work: Sequence[int], processes: int) -> list[int]:
+    """Deal pieces of work out, the largest first, each to the process that has least.
+
+    Args:
+        work: Of each piece, in any unit.
+        processes: How many.
+
+    Returns:
+        The rank that each piece falls to; the same in every process.
+    """
+    owners, loads = [0] * len(work), [0] * processes
+    for piece in sorted(range(len(work)), key=lambda piece: -work[piece]):
+        owners[piece] = loads.index(min(loads))
+        loads[owners[piece]] += work[piece]
+    return owners
+
+
+def _work(weight: Any) -> int:
+    return int(weight.size * min(weight.shape))
+
+
+def _portions(due: Sequence[tuple[Any, Any, Any]], processes: int) -> Iterator[list[tuple[Any, Any, Any]]]:
+    """Take the matrices one by one, or enough of them to give each process one of the largest."""
+    if processes == 1:
+        yield from ([one] for one in due)
+        return
+    enough = max([_AT_ONCE, *(processes * weight.size for weight, *_ in due)])
+    some: list[tuple[Any, Any, Any]] = []
+    for one in due:
+        some.append(one)
+        if sum(weight.size for weight, *_ in some) >= enough:
+            yield some
+            some = []
+    if some:
+        yield some
+
+
+def _data_parallel_group() -> Any:
+    """Find the processes that hold the same weights and gradients; none where this one is alone."""
+    if not paddle.distributed.is_initialized():
+        return None
+    hybrid = getattr(paddle.distributed.fleet.fleet, "_hcg", None)  # Its getter asserts that there is one.
+    group = hybrid.get_data_parallel_group() if hybrid else paddle.distributed.get_group(0)
+    return group if group is not None and group.nranks > 1 else None
 
 
 def _scale(of_version: Any, extra: float, wide: int, high: int) -> float:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,20 +16,13 @@ from paddle_ground.backend.tiny import build_tiny_model
 paddle = pytest.importorskip("paddle")
 
 sys.path.insert(0, str(Path(__file__).parent))
+from gloo_pair import free_ports, run_pair  # noqa: E402
 from gloo_ranks import WIDTH, logits_and_labels  # noqa: E402
 
 from paddle_ground.backend import gloo_groups  # noqa: E402
 
 RANKS = Path(__file__).with_name("gloo_ranks.py")
 OWN = [np.arange(4, dtype=np.float32), np.arange(4, dtype=np.float32) + 10]
-
-
-def free_ports(count: int) -> list[int]:
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 @pytest.fixture(scope="module")
@@ -51,24 +41,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def ranks(model: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What each process found: arrays by check, and `said`, the errors without our mends."""
     out = tmp_path_factory.mktemp("ranks")
-    ports = free_ports(3)
-    ends = [f"127.0.0.1:{port}" for port in ports[:2]]
-    common = {
-        "PADDLE_TRAINERS_NUM": "2",
-        "PADDLE_LOCAL_SIZE": "2",
-        "PADDLE_TRAINER_ENDPOINTS": ",".join(ends),
-        "PADDLE_MASTER": f"127.0.0.1:{ports[2]}",
-        "PADDLE_DISTRI_BACKEND": "gloo",
-        "OMP_NUM_THREADS": "1",
-    }
-    started = []
-    for rank in range(2):
-        env = {**os.environ, **common, "PADDLE_TRAINER_ID": str(rank), "PADDLE_CURRENT_ENDPOINT": ends[rank]}
-        command = [sys.executable, str(RANKS), str(out), str(model)]
-        with open(out / f"{rank}.log", "w", encoding="utf-8") as log:
-            started.append(subprocess.Popen(command, env=env, stdout=log, stderr=log))
-    codes = [process.wait(timeout=240) for process in started]
-    assert codes == [0, 0], "\n".join((out / f"{rank}.log").read_text()[-1500:] for rank in range(2))
+    run_pair(RANKS, out, str(model))
     found = []
     for rank in range(2):
         with np.load(out / f"{rank}.npz") as arrays:
