@@ -202,3 +202,18 @@ def test_pictures_grow_with_the_scale_and_boxes_with_them(easy):
         assert right - left > 8
         assert bottom <= large.height
         assert right <= large.width
+
+
+def test_pictures_hold_as_many_digits_as_are_asked_for():
+    def share(asked):
+        drawn = [draw_things(np.random.default_rng(seed), 4, digit_share=asked)[1] for seed in range(60)]
+        return np.mean([thing.is_digit for things in drawn for thing in things])
+
+    assert share(0.0) == 0.0
+    assert share(1.0) == 1.0
+    assert 0.4 < share(0.6) < 0.8
+
+
+def test_a_share_of_digits_is_a_part_of_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"digits is 1\.5"):
+        write_lessons(tmp_path / "none", 4, 4, digits=1.5)

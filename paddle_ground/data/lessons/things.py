@@ -19,7 +19,9 @@ DIGITS = tuple("0123456789")
 KINDS: tuple[str, ...] = (*OUTLINES, *DIGITS)
 """What a thing may be: a shape by its name, or a digit."""
 
-_DIGIT_SHARE = 0.15
+DIGIT_SHARE = 0.15
+"""Of the things in a picture, unless another is asked for."""
+
 _SMALL, _LARGE = 0.03, 0.1
 _STEP, _DRAWN = 32, 192
 # Sides whose area stays within 128 x 128 .. 160 x 160, in the steps that the vision tower sees.
@@ -49,7 +51,11 @@ class Thing:
 
 
 def draw_things(
-    generator: np.random.Generator, most: int, easy: bool = False, scale: float = 1.0
+    generator: np.random.Generator,
+    most: int,
+    easy: bool = False,
+    scale: float = 1.0,
+    digit_share: float = DIGIT_SHARE,
 ) -> tuple[Image.Image, tuple[Thing, ...]]:
     """Draw a picture.
 
@@ -59,6 +65,7 @@ def draw_things(
         easy: Square, with shapes alone on nearly plain ground: what a model learns to point at first.
         scale: Of the sides. A tower that sees 16 pixels at once learns what a thing is only where the thing
             covers several times as many.
+        digit_share: Part of the things that are digits, 0 to 1; easy pictures have none.
 
     Returns:
         The RGB image, 128 to 192 pixels a side (times `scale`, in whole steps of 32), and its things in
@@ -79,7 +86,7 @@ def draw_things(
     )
     square = draw_ground(style, generator)
     placed = [
-        (box, *_paint(square, box, generator, 0 if easy else _DIGIT_SHARE))
+        (box, *_paint(square, box, generator, 0 if easy else digit_share))
         for box in place_boxes(style, generator)
     ]
     image = square.resize(size_wh, Image.Resampling.BICUBIC)

@@ -27,7 +27,7 @@ from paddle_ground import __version__
 from paddle_ground.answers import AnswerFormat, AnswerRegion, Target, render_target
 from paddle_ground.data.lessons.order import batches_of_like_length
 from paddle_ground.data.lessons.questions import ASKERS, Question, ask
-from paddle_ground.data.lessons.things import Thing, draw_things
+from paddle_ground.data.lessons.things import DIGIT_SHARE, Thing, draw_things
 from paddle_ground.data.lessons.words import CHINESE, ENGLISH, Words
 from paddle_ground.errors import ConfigError
 from paddle_ground.files import sha256_file
@@ -82,7 +82,12 @@ class _Course:
     step: int
     easy: bool
     scale: float
+    digits: float
     fmt: AnswerFormat
+
+    def draw(self, generator: np.random.Generator) -> tuple[Image.Image, tuple[Thing, ...]]:
+        """Draw one of its pictures."""
+        return draw_things(generator, self.most, self.easy, self.scale, self.digits)
 
     def settings(self) -> dict[str, str]:
         """Give what the meta file records."""
@@ -93,6 +98,7 @@ class _Course:
             "step": self.step,
             "easy": self.easy,
             "scale": self.scale,
+            "digits": self.digits,
         }
         return {**{name: str(value) for name, value in numbers.items()}, "kinds": ",".join(self.kinds)}
 
@@ -118,6 +124,7 @@ def write_lessons(
     step: int = 10,
     easy: bool = False,
     scale: float = 1.0,
+    digits: float = DIGIT_SHARE,
     answer_format: AnswerFormat = AnswerFormat.TOKENS,
     batch: int = 0,
 ) -> LessonsReport:
@@ -135,20 +142,24 @@ def write_lessons(
             single ones, and a digit that nobody can know is noise in every gradient.
         easy: Whether pictures are easy ones; see `things.draw_things`.
         scale: Of the pictures' sides; see there too.
+        digits: Part of the things that are digits, 0 to 1. What is hard to tell apart is learnt when it is
+            seen often: with as few as the test holds, digits stay at chance long after shapes are known.
         answer_format: Of the answers.
         batch: Above 0: training lines stand in batches of so many about equally long ones.
 
     Raises:
-        ConfigError: A number is below 1.
+        ConfigError: A number is below 1, `digits` is no part of 1, or a kind is unknown.
         DataError: The folder can't be written.
     """
     if min(train_images, val_images, most_things, turns) < 1:
         raise ConfigError("lessons: train_images, val_images, most_things and turns must be 1 or more")
+    if not 0 <= digits <= 1:
+        raise ConfigError(f"lessons: digits is {digits}; it is a part of all things, from 0 to 1")
     root = Path(out_dir)
     unknown = sorted(set(kinds) - set(ASKERS))
     if unknown or not kinds:
         raise ConfigError(f"lessons: unknown kinds {unknown}; expected some of {', '.join(ASKERS)}")
-    course = _Course(root, most_things, turns, seed, tuple(kinds), step, easy, scale, answer_format)
+    course = _Course(root, most_things, turns, seed, tuple(kinds), step, easy, scale, digits, answer_format)
     make = partial(_lessons, course)
     with ProcessPoolExecutor() as pool:
         train = [one for part in pool.map(make, *_jobs("train", train_images)) for one in part]
@@ -199,7 +210,7 @@ def _lesson(course: _Course, folder: Path, split: str, number: int) -> _Lesson:
         kind = course.kinds[number % len(course.kinds)]
         image, things, questions = _test(generator, course, kind)
     else:
-        image, things = draw_things(generator, course.most, course.easy, course.scale)
+        image, things = course.draw(generator)
         questions = list(_questions(things, image.size, generator, course))
     path = folder / f"{number:06d}.jpg"
     buffer = io.BytesIO()
@@ -228,7 +239,7 @@ def _test(
 ) -> tuple[Image.Image, tuple[Thing, ...], list[Question]]:
     """Draw pictures until one allows a question of a kind; where none does, take another kind."""
     for _ in range(_TRIES):
-        image, things = draw_things(generator, course.most, course.easy, course.scale)
+        image, things = course.draw(generator)
         question = ask(things, image.size, generator, _words(generator), kind)
         if question.kind == kind:
             break
