@@ -132,7 +132,7 @@ class Fetcher:
         )
         response = await client.send(request, stream=True)
         try:
-            if response.is_redirect:
+            if response.has_redirect_location:
                 return str(response.headers["location"])
             if (
                 response.status_code != 200

@@ -36,7 +36,7 @@ class Host(BaseHTTPRequestHandler):
             self.end_headers()
             return
         body = PICTURE * 1000 if self.path == "/large" else PICTURE
-        self.send_response(404 if self.path == "/missing" else 200)
+        self.send_response({"/missing": 404, "/nowhere": 302, "/choices": 300}.get(self.path, 200))
         if self.path == "/gzip":
             self.send_header("Content-Encoding", "gzip")
         if self.path != "/endless":
@@ -153,6 +153,13 @@ def test_redirects_are_checked_like_urls(host: Any) -> None:
     assert [path for _, path in hits if path.startswith("/secret")] == []
     with pytest.raises(BadRequestError, match="sent us on"):
         get(fetcher(port), base + f"/to/{base}" * 9 + "/a.png")
+
+
+@pytest.mark.parametrize(("path", "status"), [("nowhere", 302), ("choices", 300)])
+def test_a_redirect_that_says_no_place_is_the_hosts_fault(host: Any, path: str, status: int) -> None:
+    port, _ = host
+    with pytest.raises(BadRequestError, match=f"answered {status}"):
+        get(fetcher(port), f"http://pictures.test:{port}/{path}")
 
 
 def test_no_more_is_read_than_allowed(host: Any) -> None:
