@@ -22,7 +22,7 @@ from paddle_ground.web.work import Step
 FOLDER = "evaluations"
 REPORT = "index.html"
 _ABOUT, _PREDICTIONS, _METRICS = "evaluation.json", "predictions.jsonl", "metrics.json"
-_NAME = re.compile(r"[\w.-]{1,200}")
+_NAME = re.compile(r"(?!\.+$)[\w.-]{1,200}")  # dots alone are a way up
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,4 +197,6 @@ def _lines(path: Path) -> int:
 
 
 def _slug(name: str) -> str:
-    return re.sub(r"[^\w.-]+", "-", name).strip("-.")[-60:] or "model"
+    last = re.sub(r"[^\w.-]+", "-", name).strip("-.")[-60:]
+    # A folder's name has 255 bytes, of which two of these, a limit and a digest have to make do.
+    return last.encode()[-100:].decode(errors="ignore") or "model"

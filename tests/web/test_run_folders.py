@@ -91,11 +91,13 @@ def test_evaluations_have_names_of_their_own(runs) -> None:
         Evaluation(*one).name
         for one in (
             ("a", "x/val.jsonl"), ("a", "x-val.jsonl"), ("a/x", "val.jsonl"), ("a", "x/val.jsonl", 5),
-            ("a", "猫.jsonl"), ("../../a", "/etc/x"), ("m" * 500, "s" * 500),
+            ("a", "猫.jsonl"), ("../../a", "/etc/x"), ("m" * 500, "s" * 500), ("模" * 60, "样" * 60, 10**9),
         )
     }  # fmt: skip
-    assert len(names) == 7
+    assert len(names) == 8
     assert all("/" not in name and len(name) < 200 for name in names)
+    for name in names:
+        (runs / name).mkdir()  # no longer than a file system takes, in bytes
     assert "猫" in Evaluation("a", "猫.jsonl").name
 
 
@@ -136,12 +138,13 @@ def test_only_evaluations_are_listed_and_opened(runs, tmp_path) -> None:
     folder.mkdir(parents=True)
     EvaluationFiles(folder, runs / "a", tmp_path / "val.jsonl", 3).prepare(one, anew=False)
     assert list_evaluations(runs) == []  # it has not ended
-    for path in (folder / "metrics.json", tmp_path / "outside/index.html", runs / "evaluations/metrics.json"):
+    for path in (folder / "metrics.json", tmp_path / "outside/index.html", runs / "evaluations/metrics.json",
+                 runs / "index.html", runs / "evaluations/index.html", runs / "a/index.html"):  # fmt: skip
         path.write_text("{}")
     (runs / "evaluations/link").symlink_to(tmp_path / "outside")
     assert list_evaluations(runs) == [one]
     assert find_file(runs, one.name, "metrics.json") == folder / "metrics.json"
-    for name in ("link", "..", ".", "../a", "a/b", "", None, one.name + "\n"):
+    for name in ("link", "..", ".", "...", "../a", "a/b", "", None, one.name + "\n"):
         with pytest.raises(ConfigError):
             find_file(runs, name, "index.html")
 
