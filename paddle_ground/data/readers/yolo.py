@@ -21,7 +21,13 @@ from paddle_ground.data.readers import Format, ReaderOptions
 from paddle_ground.data.readers.annotation_files import root_of
 from paddle_ground.data.readers.inside import find_inside, read_inside
 from paddle_ground.data.readers.yolo_labels import YoloBoxes, read_labels
-from paddle_ground.data.readers.yolo_layout import YoloImage, check_yaml, class_names, find_images
+from paddle_ground.data.readers.yolo_layout import (
+    YoloImage,
+    check_yaml,
+    class_names,
+    find_images,
+    keypoint_numbers,
+)
 from paddle_ground.data.source import Chunk, ChunkFacts, Source, SourceRow
 from paddle_ground.errors import DataError
 
@@ -47,6 +53,7 @@ class YoloFolder:
         self._root = root_of(path)
         self.name = options.name or self._root.resolve().name
         check_yaml(path)
+        self._keypoints = keypoint_numbers(path)
         images, notes = find_images(path, options.split_map)
         if not images:
             raise DataError(f"{path}: no image in it, or none of a split that is taken; check the folder")
@@ -73,7 +80,8 @@ class YoloFolder:
         )
         told = f"boxes: {around} around polygons or turned boxes"
         named = f"classes: {len(self.class_names)}, of {where}"
-        self.notes = (*notes, *([named] if where else []), *([told] if around else []))
+        kept_out = ["key points: left out, as boxes alone are asked for"] if self._keypoints else []
+        self.notes = (*notes, *([named] if where else []), *([told] if around else []), *kept_out)
         digest.update(f"{self.class_names}".encode(errors="replace"))
         self.fingerprint = digest.hexdigest()
 
@@ -126,7 +134,7 @@ class YoloFolder:
         if file.stat().st_size > _MAX_BYTES:
             raise DataError(f"{where}: {file.stat().st_size} bytes; a label file has at most {_MAX_BYTES}")
         data = read_inside(file, where)
-        return data, read_labels(data, where)
+        return data, read_labels(data, where, self._keypoints)
 
     def _where(self, image: YoloImage) -> str:
         return (image.labels or image.path).relative_to(self._root).as_posix()
@@ -169,14 +177,14 @@ def _recognise(path: Path) -> str | None:
     images, _ = find_images(path, {"test": "val"}, _LOOKED_AT)
     root = root_of(path)
     labelled = [image for image in images if image.labels is not None][:_HEADS]
-    fits = 0
+    fits, keypoints = 0, keypoint_numbers(path)
     for image in labelled:
         assert image.labels is not None
         try:
             name = image.labels.relative_to(root).as_posix()
             file = find_inside(root, name, (root,), name)
             if file.stat().st_size <= _MAX_BYTES:
-                read_labels(read_inside(file, name), name)
+                read_labels(read_inside(file, name), name, keypoints)
         except (DataError, OSError):
             continue
         fits += 1

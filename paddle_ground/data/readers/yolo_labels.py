@@ -2,7 +2,8 @@
 
 Takes its text and place, gives class numbers and boxes as parts of the image's sides. As Ultralytics has
 it: five numbers are a box (class, middle, size), six one with a confidence, nine a turned box by its
-corners, any other odd count a polygon; of the last two the box around them is taken.
+corners, any other odd count a polygon; of the last two the box around them is taken. Where the data set has
+key points, which nothing in a line tells from a polygon, they follow the box and are passed over.
 """
 
 from __future__ import annotations
@@ -32,8 +33,13 @@ class YoloBoxes:
     around: int
 
 
-def read_labels(data: bytes, name: str) -> YoloBoxes:
+def read_labels(data: bytes, name: str, keypoints: int = 0) -> YoloBoxes:
     """Read a label file.
+
+    Args:
+        data: All of it.
+        name: What messages call it.
+        keypoints: How many numbers about key points follow each box; see `yolo_layout.keypoint_numbers`.
 
     Raises:
         DataError: A line is something else; with file and line.
@@ -48,20 +54,22 @@ def read_labels(data: bytes, name: str) -> YoloBoxes:
     for line, content in enumerate(text.split("\n"), 1):
         words = content.split()
         if words:
-            number, box, is_around = _read_line(words, f"{name}:{line}")
+            number, box, is_around = _read_line(words, f"{name}:{line}", keypoints)
             classes.append(number)
             boxes.append(box)
             around += is_around
     return YoloBoxes(tuple(classes), tuple(boxes), around)
 
 
-def _read_line(words: list[str], where: str) -> tuple[int, FourNumbers, bool]:
+def _read_line(words: list[str], where: str, keypoints: int) -> tuple[int, FourNumbers, bool]:
     try:
         first, *numbers = map(float, words)
     except ValueError:
         raise DataError(f"{where}: {' '.join(words)[:60]!r} holds what is no number") from None
     if first != first or not 0 <= first < _MAX_CLASS or first != int(first):
         raise DataError(f"{where}: class {words[0][:20]}; expected a whole number from 0 on")
+    if keypoints and len(numbers) == 4 + keypoints:
+        numbers = numbers[:4]
     is_box = len(numbers) in (4, 5)
     if not is_box and (len(numbers) < 6 or len(numbers) % 2):
         raise DataError(

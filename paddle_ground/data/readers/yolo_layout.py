@@ -103,6 +103,16 @@ def class_names(path: Path) -> tuple[tuple[str, ...] | None, str]:
     return None, ""
 
 
+def keypoint_numbers(path: Path) -> int:
+    """Give how many numbers about key points a label has behind its box, as `kpt_shape` says; 0 for none."""
+    file = find_yaml(path)
+    shape = _read_yaml(root_of(path), file).get("kpt_shape") if file is not None else None
+    if not isinstance(shape, list) or len(shape) != 2 or not all(type(side) is int for side in shape):
+        return 0
+    points, each = shape
+    return points * each if points > 0 and each in (2, 3) else 0
+
+
 def find_images(
     path: Path, split_map: Mapping[str, str] | None, limit: int | None = None
 ) -> tuple[tuple[YoloImage, ...], tuple[str, ...]]:
@@ -124,7 +134,7 @@ def find_images(
     bad = [target for target in known.values() if target not in TARGETS]
     if bad:
         raise DataError(f"split {bad[0]!r} is not one of {', '.join(TARGETS)}; mend the split map")
-    named = _named_splits(root, file)
+    named, twice = _named_splits(root, file)
     images: list[YoloImage] = []
     left_out: dict[str, int] = {}
     for image in sorted(islice(_walk(root), limit)):
@@ -138,7 +148,7 @@ def find_images(
             labels = _labels_of(root, relative)
             images.append(YoloImage(image, relative.as_posix(), labels, known.get(source, "train")))
     notes = [f"splits: {count} images of {name} left out" for name, count in sorted(left_out.items())]
-    return tuple(images), tuple(notes)
+    return tuple(images), (*twice, *notes)
 
 
 def _walk(root: Path) -> Iterator[Path]:
@@ -159,17 +169,27 @@ def _split_of(relative: Path, named: Mapping[str, str]) -> str | None:
     return words[-1] if words else "train"
 
 
-def _named_splits(root: Path, file: Path | None) -> dict[str, str]:
-    """Give the source split by folder or image, relative to the root, as a YAML or obj.data has them."""
+def _named_splits(root: Path, file: Path | None) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Give the source split by folder or image, relative to the root, as a YAML or obj.data has them.
+
+    A place that several splits name, as Ultralytics' coco128.yaml does, is the first one's; the notes say so.
+    """
     value = _read_yaml(root, file) if file is not None else _read_darknet(root)
     beside = file.parent if file is not None else root
     base = str(value.get("path") or "")
     found: dict[str, str] = {}
+    places: dict[Path, str] = {}
+    notes: list[str] = []
     for key, split in _SPLIT_KEYS.items():
         named = value.get(key)
         for one in named if isinstance(named, list) else [named]:
             place = _inside(root, beside, base, one) if isinstance(one, str) else None
             if place is None:
+                continue
+            first = places.setdefault(place, split)
+            if first != split:
+                shown = place.relative_to(root).as_posix()
+                notes.append(f"splits: {shown} is named for {first} and for {split}; taken as {first}")
                 continue
             if place.is_dir():
                 found[place.relative_to(root).as_posix()] = split
@@ -178,7 +198,7 @@ def _named_splits(root: Path, file: Path | None) -> dict[str, str]:
                 image = _inside(root, place.parent, base, line.strip())
                 if image is not None:
                     found[image.relative_to(root).as_posix()] = split
-    return found
+    return found, tuple(notes)
 
 
 def _inside(root: Path, beside: Path, base: str, named: str) -> Path | None:
@@ -189,9 +209,16 @@ def _inside(root: Path, beside: Path, base: str, named: str) -> Path | None:
     for start in range(len(parts)):
         for folder in (*bases, root):
             candidate = folder.joinpath(*parts[start:])
-            if candidate.exists() and candidate.resolve().is_relative_to(root.resolve()):
+            if _exists(candidate) and candidate.resolve().is_relative_to(root.resolve()):
                 return candidate
     return None
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # A name that is too long, for one.
+        return False
 
 
 def _labels_of(root: Path, relative: Path) -> Path | None:

@@ -174,6 +174,43 @@ def test_lists_of_images_tell_the_splits(tmp_path: Path, way: str) -> None:
     assert "splits: 1 images of no split left out" in source.notes
 
 
+def test_a_pose_label_is_its_box(ultralytics: Path) -> None:
+    # Ultralytics' tiger-pose has [12, 2], its dog-pose [24, 3] with a visibility of 0 to 2.
+    for shape, points in (([12, 2], " 0.45 0.55" * 12), ([24, 3], " 0.1 0.9 2" * 24)):
+        write_text(
+            ultralytics / "data.yaml",
+            f"train: images/train\nval: images/val\nnames: [cat, dog]\nkpt_shape: {shape}\n",
+        )
+        write_text(ultralytics / "labels" / "val" / "c.txt", f"1 0.5 0.5 0.2 0.4{points}\n")
+        assert FORMAT.recognise(ultralytics) is not None
+        source = FORMAT.open(ultralytics, ReaderOptions())
+        np.testing.assert_allclose(rows_of(source)[2].boxes_xyxy_px, [[80, 30, 120, 70]])
+        assert "key points: left out, as boxes alone are asked for" in source.notes
+
+
+def test_images_that_two_splits_name_are_the_first_one_s(ultralytics: Path, tmp_path: Path) -> None:
+    # As in Ultralytics' coco128.yaml; test often is val once more.
+    write_text(
+        ultralytics / "data.yaml",
+        "train: images/train\nval: images/train\ntest: images/train\nnames: [cat, dog]\n",
+    )
+    source = FORMAT.open(ultralytics, ReaderOptions())
+    assert [(chunk.split, chunk.rows) for chunk in source.chunks] == [("train", 2)]
+    assert source.notes[:2] == (
+        "splits: images/train is named for train and for val; taken as train",
+        "splits: images/train is named for train and for test; taken as train",
+    )
+    report = prepare(PrepareOptions(tmp_path / "out", source=ultralytics, val_ratio=0.5))
+    assert [(split.split, split.counts["kept"]) for split in report.splits] == [("train", 1), ("val", 1)]
+
+
+def test_a_path_too_long_for_the_system_names_nothing(ultralytics: Path) -> None:
+    write_text(ultralytics / "data.yaml", f"train: {'a' * 400}\nval: images\nnames: [cat, dog]\n")
+    assert [(chunk.split, chunk.rows) for chunk in FORMAT.open(ultralytics, ReaderOptions()).chunks] == [
+        ("val", 3)
+    ]
+
+
 @pytest.mark.parametrize("name", ["classes.txt", "data.yaml"])
 def test_names_are_not_read_out_of_links(ultralytics: Path, tmp_path: Path, name: str) -> None:
     write_text(tmp_path / "secret", "names: [root]\n")
