@@ -176,11 +176,12 @@ def _recognise(path: Path) -> str | None:
 
 def _open(path: Path, options: ReaderOptions) -> Source:
     files, others = choose_files(path, ".xml", _is_ours, "Pascal VOC annotations")
-    taken, notes = split_files(path, files, _listed_splits(root_of(path)), options.split_map)
+    named = _listed_splits(root_of(path), {file.stem for file in files})
+    taken, notes = split_files(path, files, named, options.split_map)
     return LabelFilesSource(path, taken, _read_labels, image_folders(path), options, (*others, *notes))
 
 
-def _listed_splits(root: Path) -> dict[str, str]:
+def _listed_splits(root: Path, stems: set[str]) -> dict[str, str]:
     """Read ImageSets/Main: the split of each image by its name; the narrower list counts."""
     splits: dict[str, str] = {}
     for folder in sorted(root.glob("**/ImageSets/Main")):
@@ -188,11 +189,15 @@ def _listed_splits(root: Path) -> dict[str, str]:
             file = folder / f"{name}.txt"
             if file.is_file() and file.resolve().is_relative_to(root.resolve()):
                 for line in read_inside(file, file.name).decode("utf-8", "replace").splitlines():
-                    # Some tools add -1, 0 or 1; Datumaro quotes names with spaces, and puts folders before.
-                    stem = _PRESENCE.sub("", line.strip()).strip('"').split("/")[-1]
-                    if stem:
-                        splits.setdefault(stem, name)
+                    stem = _stem(line)
+                    # Some tools add -1, 0 or 1; but an image may be called "image 1".
+                    splits.setdefault(stem if stem in stems else _stem(_PRESENCE.sub("", line.strip())), name)
     return splits
+
+
+def _stem(listed: str) -> str:
+    """Give the name alone: Datumaro quotes names with spaces, and puts folders before."""
+    return listed.strip().strip('"').split("/")[-1]
 
 
 FORMAT = Format("voc", "Pascal VOC XML", _recognise, _open)

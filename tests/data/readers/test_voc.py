@@ -219,18 +219,18 @@ def test_lists_and_folders_give_the_splits(tmp_path, write_image, open_as):
     lists = tmp_path / "ImageSets" / "Main"
     lists.mkdir(parents=True)
     (tmp_path / "Annotations").mkdir()
-    for name in ("t1", "t 2", "v1", "both", "x1", "none"):
+    for name in ("t1", "t 2", "v1", "both", "x1", "v 1", "none"):
         write_image(tmp_path / "JPEGImages" / f"{name}.jpg")
         (tmp_path / "Annotations" / f"{name}.xml").write_text(xml(an_object()))
     (lists / "train.txt").write_text("t1\n\nt 2 \n")
-    (lists / "val.txt").write_text('"sub/v1"  1\nboth -1\n')
+    (lists / "val.txt").write_text('"sub/v1"  1\nboth -1\nv 1\n')
     (lists / "trainval.txt").write_text("t1\nt 2\nv1\nboth\n")
     (lists / "test.txt").write_text("x1\n")
     source = open_as("voc", tmp_path)
-    assert {chunk.split: chunk.rows for chunk in source.chunks} == {"train": 3, "val": 2}
+    assert {chunk.split: chunk.rows for chunk in source.chunks} == {"train": 3, "val": 3}
     assert source.notes == ("splits: 1 files of test left out (--split-map test=val takes them)",)
     source = open_as("voc", tmp_path, split_map={"test": "val"})
-    assert {chunk.split: chunk.rows for chunk in source.chunks} == {"train": 3, "val": 3}
+    assert {chunk.split: chunk.rows for chunk in source.chunks} == {"train": 3, "val": 4}
     with pytest.raises(DataError, match="split 'maybe' is not one of train, val, none; mend the split map"):
         open_as("voc", tmp_path, split_map={"test": "maybe"})
 
