@@ -50,12 +50,14 @@ class Loop:
         self._ready: list[Asked] = []  # read, and not admitted yet
         self._running: dict[int, Asked] = {}
         self._events: list[dict[str, Any]] = []
-        self._beat = 0.0
+        self._beat, self._said = 0.0, 0
 
     def run(self, inbox: queue.SimpleQueue[Message | None]) -> None:
         """Work until a None comes; then leave at once."""
         while True:
             is_idle = not (self._waiting or self._ready or self._running)
+            if is_idle and self._said:  # the last ones were let go; nothing that comes would tell of it
+                self._tell()
             try:
                 message = inbox.get() if is_idle else inbox.get_nowait()
             except queue.Empty:
@@ -145,8 +147,7 @@ class Loop:
         self._events.append(event_to_json(number, event))
 
     def _tell(self) -> None:
-        now = time.monotonic()
-        if self._events or now - self._beat > BEAT_SECONDS:
-            waiting = len(self._waiting) + len(self._ready)
-            self._send({"events": self._events, "running": len(self._running), "waiting": waiting})
-            self._events, self._beat = [], now
+        now, running = time.monotonic(), len(self._running)
+        if self._events or running != self._said or now - self._beat > BEAT_SECONDS:
+            self._send({"events": self._events, "running": running})
+            self._events, self._beat, self._said = [], now, running

@@ -68,7 +68,6 @@ class Counts:
         completion_tokens: Of them.
         restarts: Workers that died.
         running: Answers under way, as the worker said last.
-        waiting: Jobs that wait for a place, as the worker said last.
         answer_seconds: Of the model's time that an answer took, averaged over the last ones.
     """
 
@@ -77,7 +76,6 @@ class Counts:
     completion_tokens: int = 0
     restarts: int = 0
     running: int = 0
-    waiting: int = 0
     answer_seconds: float = 0.1
 
 
@@ -240,6 +238,7 @@ class Service:
         with self._changed:
             self._link, self._broken = None, reason
             self.counts.restarts += 1
+            self.counts.running = 0
             self._changed.notify_all()
             begun = [ticket for ticket in self._tickets.values() if ticket.begun]
             for ticket in begun:
@@ -256,7 +255,6 @@ class Service:
                 if number in self._tickets:
                     self._tickets[number].begun = True
             self.counts.running = message.get("running", self.counts.running)
-            self.counts.waiting = message.get("waiting", self.counts.waiting)
             for value in message.get("events", ()):
                 number, event = event_from_json(value)
                 self._settle(number, event)

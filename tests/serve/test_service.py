@@ -183,9 +183,17 @@ def test_who_gives_up_frees_the_row(endless: Engine, photo: Photo) -> None:
     assert isinstance(next(stream), Delta)
     stream.close()  # type: ignore[attr-defined]
     assert service.open_jobs == 0
-    service.ask(chat(photo(), max_tokens=2))
-    until(lambda: service.ask(chat(photo(), max_tokens=1)) and service.counts.running == 0)
+    until(lambda: service.counts.running == 0)  # told without anybody asking again
+    assert service.ask(chat(photo(), max_tokens=2)).text
     service.close()
+
+
+def test_nothing_runs_while_there_is_no_engine(engine: Engine) -> None:
+    service = Service(thread_worker(engine, batch=1))
+    service.worker_says({"running": 1})
+    assert service.counts.running == 1
+    service.worker_lost("it was killed")
+    assert service.counts.running == 0
 
 
 def test_only_so_many_may_wait(endless: Engine, photo: Photo) -> None:
