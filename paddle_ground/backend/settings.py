@@ -115,6 +115,11 @@ def _unknown(key: str, known: list[str]) -> str:
     return f"unknown key `grounding.{key}`{hint}"
 
 
+def is_lora(values: Mapping[str, Any]) -> bool:
+    """Tell whether adapters are trained; `fine_tuning` decides, and is LoRA where it is absent."""
+    return str(values.get("fine_tuning", "LoRA")).lower() == "lora"
+
+
 def muon_problem(values: Mapping[str, Any]) -> str | None:
     """Tell why Muon can't step these weights: a part made orthogonal is no part of the whole made so.
 
@@ -126,8 +131,15 @@ def muon_problem(values: Mapping[str, Any]) -> str | None:
     """
     if values.get("optim") != "muon":
         return None
-    for key, stock, whole in (("tensor_model_parallel_size", 1, "1"), ("sharding", "stage1", '""')):
+    # -1 is PaddleFormers' own default.
+    for key, stock, whole in (("tensor_model_parallel_size", -1, "1"), ("sharding", "stage1", '""')):
         value = values.get(key, stock)
-        if value not in (None, "", 1):
+        if value not in (None, "", 1, -1):
             return f"muon needs whole matrices, and {key} is {value}; set {key}: {whole}, or optim: adamw"
+    if is_lora(values):
+        # An adapter's factors are thin, and their product is what would have to be made orthogonal.
+        return (
+            "muon needs whole matrices, and LoRA trains two factors of each; set fine_tuning: full, or "
+            "optim: adamw"
+        )
     return None

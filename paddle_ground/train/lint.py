@@ -14,12 +14,11 @@ from typing import Any
 
 from paddle_ground.backend.data_sets import strategy_problems
 from paddle_ground.backend.data_space import space_problems
-from paddle_ground.backend.settings import muon_problem
+from paddle_ground.backend.settings import is_lora, muon_problem
 from paddle_ground.errors import ConfigError, ModelError
 from paddle_ground.families import DEFAULT, Family, family_of
 from paddle_ground.train.config import TrainConfig
 from paddle_ground.train.plan.model_size import model_size
-from paddle_ground.train.plan.settings import is_lora
 from paddle_ground.train.values import value_problems
 
 _THINKING = re.compile(r"(?i)thinking")

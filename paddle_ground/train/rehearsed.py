@@ -9,12 +9,13 @@ import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from paddle_ground.backend.settings import is_lora
 from paddle_ground.errors import PaddleGroundError
 from paddle_ground.train.config import TrainConfig
 from paddle_ground.train.follow import TrainReport
 from paddle_ground.train.launch import model_problems
 from paddle_ground.train.plan.mixture import measure_epoch
-from paddle_ground.train.plan.settings import is_lora, max_seq_len
+from paddle_ground.train.plan.settings import max_seq_len
 from paddle_ground.train.plan.verdict import too_short
 
 

@@ -16,6 +16,7 @@ paddle = pytest.importorskip("paddle")
 from paddle_ground.backend import muon, natives  # noqa: E402
 from paddle_ground.backend.loading import load_model  # noqa: E402
 from paddle_ground.backend.register import prepare_process  # noqa: E402
+from paddle_ground.backend.settings import muon_problem  # noqa: E402
 from paddle_ground.backend.tiny import build_tiny_model  # noqa: E402
 from paddle_ground.errors import ConfigError  # noqa: E402
 
@@ -132,11 +133,24 @@ def test_settings_that_are_not_known_are_refused(wrong: dict[str, Any], message:
         optimizer_of({weight_of(np.eye(2)): 1}, **wrong)
 
 
-@pytest.mark.parametrize("key", ["tensor_model_parallel_size: 2", "sharding: stage1"])
-def test_divided_weights_are_refused(key: str) -> None:
-    name, value = key.split(": ")
-    with pytest.raises(ConfigError, match=f"optim: muon needs whole matrices.*{name}"):
-        prepare_process({"optim": "muon", name: int(value) if value.isdigit() else value})
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"tensor_model_parallel_size": 2, "sharding": ""}, "tensor_model_parallel_size"),
+        ({"sharding": "stage1"}, "sharding"),
+        ({}, "sharding"),  # stage1 is PaddleFormers' default
+        ({"sharding": "", "fine_tuning": "LoRA"}, "LoRA"),
+    ],
+)
+def test_divided_weights_are_refused(wrong: dict[str, Any], named: str) -> None:
+    with pytest.raises(ConfigError, match=f"optim: muon needs whole matrices.*{named}"):
+        prepare_process({"optim": "muon", "fine_tuning": "full", **wrong})
+
+
+@pytest.mark.parametrize("degree", [None, -1, 1])
+def test_whole_weights_are_not_refused(degree: int | None) -> None:
+    values = {"optim": "muon", "fine_tuning": "full", "sharding": "", "tensor_model_parallel_size": degree}
+    assert muon_problem(values) is None
 
 
 STOCK = "import paddleformers.trainer.trainer; from paddle.optimizer import Muon"

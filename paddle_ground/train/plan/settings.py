@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from paddle_ground.backend.settings import is_lora
 from paddle_ground.data.check.padding import measure_padding
 from paddle_ground.errors import ConfigError
 from paddle_ground.train.config import TrainConfig
@@ -76,11 +77,6 @@ def recomputes(values: Mapping[str, Any]) -> bool:
 def is_half(values: Mapping[str, Any]) -> bool:
     """Tell whether a run computes in 2 bytes; `compute_type` decides, whatever `bf16` says."""
     return str(values.get("compute_type", "bf16")) != "float32"
-
-
-def is_lora(values: Mapping[str, Any]) -> bool:
-    """Tell whether adapters are trained; `fine_tuning` decides, and is LoRA where it is absent."""
-    return str(values.get("fine_tuning", "LoRA")).lower() == "lora"
 
 
 def parallel(values: Mapping[str, Any], gpus: int) -> tuple[int, int]:

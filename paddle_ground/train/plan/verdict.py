@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from paddle_ground.backend.settings import is_lora
 from paddle_ground.errors import ConfigError
 from paddle_ground.train.config import TrainConfig
 from paddle_ground.train.lint import Finding, lint
@@ -21,7 +22,6 @@ from paddle_ground.train.plan.mixture import measure_epoch
 from paddle_ground.train.plan.model_size import ModelSize, model_size
 from paddle_ground.train.plan.settings import (
     Schedule,
-    is_lora,
     max_seq_len,
     number,
     parallel,
