@@ -20,7 +20,7 @@ from paddle_ground.serve.jobs import Delta, Done, Job
 from paddle_ground.serve.looking import found_json, job_of
 from paddle_ground.serve.metrics import Metrics
 from paddle_ground.serve.options import ServeOptions
-from paddle_ground.serve.refusals import BadRequestError, NotFoundError, RefusalError
+from paddle_ground.serve.refusals import BadRequestError, GoneError, NotFoundError, RefusalError
 from paddle_ground.serve.service import Service
 from paddle_ground.serve.waiting import answers_of, events_of
 
@@ -188,7 +188,7 @@ async def _unless_gone(request: Any, work: Awaitable[T]) -> T:
     try:
         await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
-            raise RefusalError("the client left")
+            raise GoneError
         return task.result()
     finally:
         for each in (task, gone):

@@ -16,7 +16,14 @@ from typing import Any
 
 from paddle_ground.serve.metrics import Metrics
 from paddle_ground.serve.options import MEGABYTE, ServeOptions
-from paddle_ground.serve.refusals import BrokenError, BusyError, NoKeyError, RefusalError, TooLargeError
+from paddle_ground.serve.refusals import (
+    BrokenError,
+    BusyError,
+    GoneError,
+    NoKeyError,
+    RefusalError,
+    TooLargeError,
+)
 from paddle_ground.serve.service import Service
 
 LOGGER = logging.getLogger(__name__)
@@ -60,7 +67,7 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        start, status = time.perf_counter(), 499  # nginx's word for a client that left
+        start, status = time.perf_counter(), GoneError.status
 
         async def watched(message: MutableMapping[str, Any]) -> None:
             nonlocal status
@@ -74,7 +81,7 @@ class Gate:
             await respond(error, scope, receive, watched)
         except Exception:
             LOGGER.exception("a request failed")
-            if status != 499:  # the response is out already
+            if status != GoneError.status:  # the response is out already
                 raise
             await respond(
                 BrokenError("this request broke the server; its log tells why"), scope, receive, watched
@@ -117,7 +124,7 @@ class Gate:
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
-                    raise RefusalError("the client left")
+                    raise GoneError
                 body.extend(message.get("body", b""))
                 if len(body) > most:
                     raise too_large

@@ -46,6 +46,15 @@ class BadRequestError(RefusalError):
     """A question that can't be answered."""
 
 
+class GoneError(RefusalError):
+    """The client left; nobody reads this. The status is nginx's word for it, and is counted."""
+
+    status, code = 499, "client_left"
+
+    def __init__(self) -> None:
+        super().__init__("the client left")
+
+
 class NoKeyError(RefusalError):
     """No API key, or a wrong one."""
 

@@ -308,6 +308,9 @@ def test_a_client_that_leaves_frees_its_row(
         line.close()
         until(lambda: endless.open_jobs == 0)
         assert ask(url, data_url(photo())).status_code == 200
+        # A stream that had begun was answered; else nothing was wrong with what was asked.
+        counted = f'path="/v1/chat/completions",status="{200 if stream else 499}"'
+        until(lambda: counted in HTTP.get(url + "/metrics").text)
 
 
 def test_a_client_that_leaves_the_queue_is_not_waited_for(
