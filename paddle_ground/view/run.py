@@ -148,9 +148,10 @@ def _read_image(path: Path) -> Image.Image:
         with Image.open(path) as image:
             picture: Image.Image = image.convert("RGB")
             return picture
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:  # PIL's decoders raise nearly everything at one input or another
+        reason = " ".join(str(error).split())
         raise DataError(
-            f"{path}: cannot read this image ({error}); restore it or prepare the data anew"
+            f"{path}: cannot read this image ({reason}); restore it or prepare the data anew"
         ) from error
 
 

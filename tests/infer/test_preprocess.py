@@ -185,12 +185,25 @@ def test_padding_is_on_the_left(engine: Engine, picture: Picture) -> None:
     assert len(batch.patches) == batch.grids_thw.prod(-1).sum()
 
 
-def test_images_that_can_t_be_read_are_one_clear_line(engine: Engine, folder: Path, tmp_path: Path) -> None:
+def test_images_that_can_t_be_read_are_one_clear_line(
+    engine: Engine, folder: Path, tmp_path: Path, picture: Picture
+) -> None:
     whole = (folder / "images" / "small.png").read_bytes()
     (tmp_path / "torn.png").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "text.jpg").write_text("not an image")
     (tmp_path / "folder.jpg").mkdir()
+    # Pillow tells of these neither as OSError nor as ValueError.
+    picture(300, 300).save(tmp_path / "chunk.png")
+    damaged = bytearray((tmp_path / "chunk.png").read_bytes())
+    damaged[damaged.rindex(b"IDAT")] = 0
+    (tmp_path / "chunk.png").write_bytes(damaged)
+    picture(16, 16).save(tmp_path / "flags.dds")
+    odd = bytearray((tmp_path / "flags.dds").read_bytes())
+    odd[80:84] = (0x180000).to_bytes(4, "little")  # pixel format flags that nobody knows
+    (tmp_path / "flags.dds").write_bytes(odd)
     expected = {
+        "chunk.png": "broken PNG file",
+        "flags.dds": "Unknown pixel format",
         "torn.png": "not a whole image",
         "text.jpg": "in no image format",
         "folder.jpg": "Is a directory",

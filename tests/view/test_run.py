@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -66,6 +67,13 @@ def test_the_limit_limits(run_folder: Path) -> None:
 def test_an_unreadable_image_is_named(run_folder: Path) -> None:
     (run_folder / "images" / "scene1.png").write_bytes(b"nothing")
     with pytest.raises(DataError, match=r"scene1\.png: cannot read this image"):
+        draw_predictions(run_folder / "predictions.jsonl", run_folder / "val.truth.json", run_folder / "out")
+    noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(run_folder / "images" / "scene1.png")
+    damaged = bytearray((run_folder / "images" / "scene1.png").read_bytes())
+    damaged[damaged.rindex(b"IDAT")] = 0  # Pillow calls it a SyntaxError
+    (run_folder / "images" / "scene1.png").write_bytes(damaged)
+    with pytest.raises(DataError, match=r"scene1\.png: cannot read this image \(broken PNG file"):
         draw_predictions(run_folder / "predictions.jsonl", run_folder / "val.truth.json", run_folder / "out")
     (run_folder / "images" / "scene1.png").unlink()
     with pytest.raises(DataError, match=r"scene1\.png: cannot read this image"):
