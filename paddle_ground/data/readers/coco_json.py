@@ -63,7 +63,10 @@ class CocoJson:
         parts = [read_instances(file) for file in files]
         self.class_names, self._class_ids, more = _classes(parts, options, self.name)
         self._layout, said = _layout(parts, options.layout)
-        self._parts, self._pictures = parts, [_pictures(root, part) for part in parts]
+        found = Pictures(root)
+        self._parts, self._pictures = parts, [found.near(part.file.path) for part in parts]
+        for part, pictures in zip(parts, self._pictures, strict=True):
+            pictures.settle(part.image_names)
         dropped = sum((part.dropped for part in parts), Counter[str]())
         self.notes = (
             *notes, *more, *said, *(note for pictures in self._pictures for note in pictures.notes),
@@ -181,18 +184,6 @@ def _layout(parts: list[Instances], told: BoxLayout | None) -> tuple[BoxLayout, 
             f"boxes: xyxy, although COCO's are xywh ({evidence}); --bbox-format xywh overrules it",
         )
     return "xywh", ()
-
-
-def _pictures(root: Path, part: Instances) -> Pictures:
-    """Look for images where this file's split would have them before anywhere else."""
-    file = part.file.path
-    stem = file.stem.removeprefix("instances_").removeprefix("_annotations.coco") or file.parent.name
-    above = file.parent.parent if file.parent != root else root
-    near = [file.parent, above / stem, above / "images" / stem, file.parent / "images", above / "images"]
-    inside = [folder for folder in near if folder.is_dir()]
-    pictures = Pictures(root, inside)
-    pictures.settle(part.image_names)
-    return pictures
 
 
 def _is_ours(file: Path) -> bool:

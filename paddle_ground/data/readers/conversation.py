@@ -81,16 +81,16 @@ class ConversationSource:
         root = root_of(path)
         self.name = options.name or (root.resolve().name if path.is_dir() else path.name)
         self._read_one, self._refine = read_one, refine
-        self._pictures = Pictures(root, dict.fromkeys(file.path.parent for file in files), max_side)
+        pictures = Pictures(root, max_side)
+        self._pictures = {file.name: pictures.near(file.path) for file in files}
         self._units = text_units
         self._are_told = options.box_units is not None
         self._none_is_empty = False
-        tally = RowTally(self._pictures)
+        tally = RowTally()
         self._rows = [rows for file in files for rows in self._scan_file(file, tally)]
         if not self._rows:
             found = "; ".join(tally.left_out_notes()) or "they are empty"
             raise DataError(f"{path}: no row can be used ({found}); give conversations about images")
-        tally.finish()
         self.chunks = tuple(
             Chunk(number, rows.file.split, len(rows.starts), int(rows.sizes.sum()) + 1)
             for number, rows in enumerate(self._rows)
@@ -100,7 +100,8 @@ class ConversationSource:
         for rows in self._rows:
             unsure = rows.facts.usable_boxes < 0
             rows.facts.usable_boxes[unsure] = 0 if self._none_is_empty else 1
-        self._notes = [*notes, *self._pictures.notes, *tally.left_out_notes()]
+        lost = dict.fromkeys(note for own in self._pictures.values() for note in own.notes)
+        self._notes = [*notes, *lost, *tally.left_out_notes()]
         self._find_units(tally, options.box_units)
         self.fingerprint = tally.fingerprint(self._units, self._none_is_empty, max_side)
 
@@ -128,7 +129,7 @@ class ConversationSource:
             for row in rows.tolist():
                 where = f"{found.file.name}:{int(found.lines[row])}"
                 value = read_row(stream, int(found.starts[row]), int(found.sizes[row]), where)
-                yield self._dialogue_row(self._understand(value, where, found.file), where)
+                yield self._dialogue_row(self._understand(value, where, found.file), found.file, where)
 
     def _understand(self, value: dict[str, Any], where: str, file: AnnotationFile) -> Dialogue:
         try:
@@ -137,7 +138,7 @@ class ConversationSource:
             raise DataError(str(error)) from error
 
     def _scan_file(self, file: AnnotationFile, tally: RowTally) -> Iterator[_Rows]:
-        tally.add_file(file)
+        tally.add_file(file, self._pictures[file.name])
         kept: list[_Kept] = []
         for row in scan_rows(file.path, file.name):
             where = f"{file.name}:{row.line}"
@@ -150,10 +151,23 @@ class ConversationSource:
                 continue
             kept.append((replace(row, value={}), tally.add(dialogue), dialogue.images[0]))
             if len(kept) == _CHUNK_ROWS:
-                yield _pack(file, kept)
+                yield self._pack(file, kept)
                 kept = []
+        tally.finish()
         if kept:
-            yield _pack(file, kept)
+            yield self._pack(file, kept)
+
+    def _pack(self, file: AnnotationFile, kept: list[_Kept]) -> _Rows:
+        places = np.array([(row.start, row.size, row.line) for row, _, _ in kept], dtype=np.int64)
+        numbers = np.array([(fact.image_id, fact.boxes, fact.usable) for _, fact, _ in kept], dtype=np.int64)
+        starts, sizes, lines = places.T
+        groups = tuple(self._group(image, file) for _, _, image in kept)
+        facts = ChunkFacts(numbers[:, 0], numbers[:, 1], numbers[:, 2], groups)
+        return _Rows(file, starts, sizes, lines, facts)
+
+    def _group(self, image: str, file: AnnotationFile) -> str:
+        """Give what tells an image from others; by its name alone where no other file can mean another."""
+        return self._pictures[file.name].place(image) if len(self._pictures) > 1 else image
 
     def _find_units(self, tally: RowTally, told: str | None) -> None:
         evidence = tally.evidence
@@ -178,21 +192,22 @@ class ConversationSource:
                 )
             self._notes.append(f"boxes: {self._units} ({evidence})")
 
-    def _dialogue_row(self, row: Dialogue, where: str) -> DialogueRow:
+    def _dialogue_row(self, row: Dialogue, file: AnnotationFile, where: str) -> DialogueRow:
+        pictures = self._pictures[file.name]
         if self._refine is not None:
-            row = self._refine(row, where, self._pictures)
+            row = self._refine(row, where, pictures)
         units: Units = row.units
         if row.from_text or (row.units == "pixels" and self._are_told):
             units = self._units or units
         read_images: list[Callable[[], bytes | memoryview]] = [
-            self._pictures.reader(image, where) for image in row.images
+            pictures.reader(image, where) for image in row.images
         ]
         sizes: list[tuple[int, int] | None] = [None] * len(row.images)
         if units != "pixels":
             # What was read for its size is not read again for its bytes.
             for place in sorted(set(row.box_images) & set(range(len(row.images)))):
                 try:
-                    data = self._pictures.read(row.images[place], where)
+                    data = pictures.read(row.images[place], where)
                     sizes[place] = read_header(data).size_wh
                 except DataError:
                     continue  # Whoever asks for the image is told.
@@ -209,7 +224,7 @@ class ConversationSource:
             box_images=np.array(row.box_images, dtype=np.int64),
             where=where,
             name=row.images[0],
-            group=row.images[0],
+            group=self._group(row.images[0], file),
         )
 
 
@@ -218,13 +233,4 @@ def _emptied(turn: Message) -> Message:
     return Message(turn.role, EMPTY_GROUNDING) if is_none else turn
 
 
-_Kept = tuple[JsonRow, RowFacts, str]  # The last is the row's group: its first image.
-
-
-def _pack(file: AnnotationFile, kept: list[_Kept]) -> _Rows:
-    places = np.array([(row.start, row.size, row.line) for row, _, _ in kept], dtype=np.int64)
-    numbers = np.array([(fact.image_id, fact.boxes, fact.usable) for _, fact, _ in kept], dtype=np.int64)
-    starts, sizes, lines = places.T
-    groups = tuple(group for _, _, group in kept)
-    facts = ChunkFacts(numbers[:, 0], numbers[:, 1], numbers[:, 2], groups)
-    return _Rows(file, starts, sizes, lines, facts)
+_Kept = tuple[JsonRow, RowFacts, str]  # The last is the row's first image.

@@ -2,18 +2,22 @@
 
 Takes the root and the names as written, gives files and bytes. What people write is relative to many
 places (the annotation file, the folder above, an image folder that only a config knows), so the
-places are tried on the first images and kept in the order of their hits. Leaves no root.
+places are tried on the first images and kept in the order of their hits. Where train/ and val/ each have
+an image of a name, the one near the rows' own file is meant. Leaves no root.
 """
 
 from __future__ import annotations
 
+import copy
 import io
 import os
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 
 from paddle_ground.data.headers import read_header
 from paddle_ground.data.readers.inside import find_inside, read_inside
+from paddle_ground.data.shards import USUAL_SPLITS
 from paddle_ground.errors import DataError
 
 _MAX_FOLDERS = 64
@@ -25,19 +29,30 @@ class Pictures:
 
     Args:
         root: The data set's folder, which nothing may leave.
-        first: Folders inside it to look in before others, such as the annotation file's.
         max_side: Images whose longer side has more pixels are made smaller; None to give files as they are.
     """
 
-    def __init__(self, root: Path, first: Iterable[Path] = (), max_side: int | None = None) -> None:
+    def __init__(self, root: Path, max_side: int | None = None) -> None:
         self._root, self._max_side = root, max_side
         self._real_root = root.resolve()
-        named = [*first, root, root / "images", root / "data"]
+        named = [root, root / "images", root / "data"]
         near = _folders_in(root)
         below = [*near, *(inner for folder in near[:_MAX_FOLDERS] for inner in _folders_in(folder))]
         self._folders = list(dict.fromkeys([*named, *below[:_MAX_FOLDERS]]))
         self._dropped = 0  # Leading folders of a name that are not there.
         self.notes: tuple[str, ...] = ()
+
+    def near(self, file: Path) -> Pictures:
+        """Give the same for the rows of one file, with the folders first where such a file has its images."""
+        folder, stem = file.parent, file.stem.removeprefix("instances_").removeprefix("_annotations.coco")
+        above = folder.parent if folder != self._root else folder
+        splits = [word for word in re.split(r"[^a-z]+", stem.lower()) if word in USUAL_SPLITS]
+        names = dict.fromkeys([stem or folder.name, *splits])
+        tried = [folder, *(above.joinpath(*inner, name) for name in names for inner in ((), ("images",)))]
+        tried += [folder / "images", above / "images"]
+        near = copy.copy(self)
+        near._folders = list(dict.fromkeys([*filter(Path.is_dir, tried), *self._folders]))
+        return near
 
     def settle(self, names: Iterable[str]) -> None:
         """Find out on a few images where they are.
@@ -97,6 +112,13 @@ class Pictures:
             return str(self.find(named, "").stat().st_size)
         except (DataError, OSError):
             return "missing"
+
+    def place(self, named: str) -> str:
+        """Give an image's path below the root, with forward slashes; as written where it is not there."""
+        try:
+            return self.find(named, "").relative_to(self._root).as_posix()
+        except DataError:
+            return named
 
     def _local(self, named: str) -> str:
         """Give an absolute path that leads into the root as one relative to it."""

@@ -81,7 +81,8 @@ class RegionSource:
         self.class_names = class_names
         self._class_ids = {name: number for number, name in enumerate(class_names)}
         self._read_one = read_one
-        self._pictures = Pictures(root, dict.fromkeys(file.path.parent for file in files))
+        pictures = Pictures(root)
+        self._pictures = [pictures.near(file.path) for file in files]
         self._evidence = LayoutEvidence()
         self._waiting: list[str] | None = []
         self._digest = hashlib.sha256()
@@ -90,8 +91,8 @@ class RegionSource:
         self._chunks = list(scan)
         if not self._chunks:
             raise DataError(f"{path}: no rows in {', '.join(file.name for file in files)}; check the files")
-        self._look_at_waiting()
-        self.notes = (*notes, *self._pictures.notes, *self._settle_layout(layout or options.layout, path))
+        lost = dict.fromkeys(note for own in self._pictures for note in own.notes)
+        self.notes = (*notes, *lost, *self._settle_layout(layout or options.layout, path))
         self.chunks = tuple(
             Chunk(number, images.split, len(images.first) - 1, int(images.places[:, 2].sum()) + 1)
             for number, images in enumerate(self._chunks)
@@ -124,7 +125,8 @@ class RegionSource:
                     wheres.append(f"{self._files[number].name}:{line}")
                     value = read_row(streams[number], start, size, wheres[-1])
                     found.append(self._understand(value, wheres[-1]))
-                reader = self._pictures.reader(found[0].image, wheres[0])
+                number = int(images.places[images.first[row], 0])
+                reader = self._pictures[number].reader(found[0].image, wheres[0])
                 yield source_row(found, self._layout, self._class_ids, reader, wheres[0])
 
     def _understand(self, value: dict[str, Any], where: str) -> RegionRow:
@@ -136,11 +138,13 @@ class RegionSource:
     def _scan(self, number: int) -> Iterator[tuple[str, Place]]:
         """Give the image and the place of each row of a file."""
         file = self._files[number]
+        self._waiting = []
         self._digest.update(f"{file.name} {file.split} {sha256_file(file.path)}\n".encode())
         for row in scan_rows(file.path, file.name):
             found = self._understand(row.value, f"{file.name}:{row.line}")
             self._weigh(found)
             yield found.image, (number, row.start, row.size, row.line)
+        self._look_at_waiting(self._pictures[number])
 
     def _scan_together(self) -> Iterator[_Images]:
         for split in sorted({file.split for file in self._files}):
@@ -165,7 +169,7 @@ class RegionSource:
 
     def _put(self, by_name: dict[str, list[Place]], name: str, place: Place) -> None:
         if name not in by_name:
-            self._look_at(name)
+            self._look_at(name, self._pictures[place[0]])
         by_name.setdefault(name, []).append(place)
 
     def _weigh(self, row: RegionRow) -> None:
@@ -193,24 +197,24 @@ class RegionSource:
             )
         return (f"boxes: {self._layout} ({evidence})",)
 
-    def _look_at(self, name: str) -> None:
-        """Let the fingerprint depend on an image; the first ones wait until it is known where images are."""
+    def _look_at(self, name: str, pictures: Pictures) -> None:
+        """Let the fingerprint depend on an image; a file's first wait until it is known where images are."""
         if self._waiting is None:
-            self._stamp(name)
+            self._stamp(name, pictures)
         else:
             self._waiting.append(name)
             if len(self._waiting) == _FIRST_IMAGES:
-                self._look_at_waiting()
+                self._look_at_waiting(pictures)
 
-    def _look_at_waiting(self) -> None:
+    def _look_at_waiting(self, pictures: Pictures) -> None:
         waiting, self._waiting = self._waiting or [], None
         if waiting:
-            self._pictures.settle(waiting)
+            pictures.settle(waiting)
         for name in waiting:
-            self._stamp(name)
+            self._stamp(name, pictures)
 
-    def _stamp(self, name: str) -> None:
-        self._digest.update(f"{name} {self._pictures.stamp(name)}\n".encode("utf-8", errors="replace"))
+    def _stamp(self, name: str, pictures: Pictures) -> None:
+        self._digest.update(f"{name} {pictures.stamp(name)}\n".encode("utf-8", errors="replace"))
 
 
 def _open(file: AnnotationFile) -> IO[bytes]:

@@ -39,7 +39,6 @@ class RowFacts:
     image_id: int
     boxes: int
     usable: int
-    group: str
 
 
 def image_number(images: tuple[str, ...]) -> int:
@@ -48,10 +47,7 @@ def image_number(images: tuple[str, ...]) -> int:
 
 
 class RowTally:
-    """Counts rows.
-
-    Args:
-        pictures: The data set's images.
+    """Counts rows, file by file.
 
     Attributes:
         evidence: For the units of boxes that stood in texts.
@@ -62,8 +58,9 @@ class RowTally:
         texts: Answers in words.
     """
 
-    def __init__(self, pictures: Pictures) -> None:
-        self._pictures = pictures
+    def __init__(self) -> None:
+        """Begin with nothing; `add_file` comes before any row."""
+        self._pictures: Pictures
         self._waiting: list[Dialogue] | None = []
         self._digest = hashlib.sha256()
         self._seen: set[int] = set()
@@ -75,8 +72,10 @@ class RowTally:
         self.text_boxes = self.groundings = self.texts = 0
         self.has_lists = False
 
-    def add_file(self, file: AnnotationFile) -> None:
-        """Take note of a file."""
+    def add_file(self, file: AnnotationFile, pictures: Pictures) -> None:
+        """Take note of a file, and of the images that its rows name; the file before is finished."""
+        self._pictures, self._waiting = pictures, []
+        self._seen.clear()  # Another file may mean another image by the same name.
         self._digest.update(f"{file.name} {file.split} {sha256_file(file.path)}\n".encode())
 
     def leave_out(self, kind: str, where: str) -> None:
@@ -96,10 +95,10 @@ class RowTally:
             self._waiting.append(row)
             if len(self._waiting) == _FIRST_ROWS:
                 self.finish()
-        return RowFacts(image_number(row.images), len(row.boxes), usable, row.images[0])
+        return RowFacts(image_number(row.images), len(row.boxes), usable)
 
     def finish(self) -> None:
-        """Look at the images of rows that waited until it was known where images are."""
+        """Look at the images of those rows of the file that waited until it was known where images are."""
         waiting, self._waiting = self._waiting or [], None
         self._pictures.settle(name for row in waiting for name in row.images)
         for row in waiting:
