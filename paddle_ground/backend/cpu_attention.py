@@ -118,7 +118,8 @@ def _bias_from_mask(mask: paddle.Tensor) -> paddle.Tensor:
     return mask.astype("float32")
 
 
-@functools.lru_cache(maxsize=64)
+# A few: layers and steps ask for the last lengths again, and one of 4,096 tokens takes 64 MB.
+@functools.lru_cache(maxsize=8)
 def _causal_bias(length: int, source: int) -> paddle.Tensor:
     visible = np.tril(np.ones((length, source), bool), source - length)
     return paddle.to_tensor(np.where(visible, 0, _MASKED).astype(np.float32))

@@ -29,8 +29,8 @@ from paddleformers.transformers.qwen3_vl import modeling as qwen3_vl
 from paddle_ground.backend import patch_embedding
 from paddle_ground.backend.cpu_attention import rotate, text_attention_interface
 from paddle_ground.backend.cpu_gradients import GatedUnit, LayerNorm, RootMeanSquareNorm
-from paddle_ground.backend.cpu_layers import attend_runs, grids, rope_positions, text_attention
-from paddle_ground.backend.positions import vision_layout
+from paddle_ground.backend.cpu_layers import attend_runs, grids, rope_positions, rot_pos_emb, text_attention
+from paddle_ground.backend.positions import table_weights
 from paddle_ground.backend.qwen2_5_vl import kernels as qwen2_5_vl
 
 
@@ -101,27 +101,18 @@ def vision_attention_forward(
     return self.proj(out.reshape([patches, -1]))
 
 
-def rot_pos_emb(self: Any, grid_thw: paddle.Tensor) -> paddle.Tensor:
-    """Give the rotary angles of every patch, (patches, head_dim / 2), from a table made once a grid."""
-    layouts = [vision_layout(g, self.spatial_merge_size, self.num_grid_per_side) for g in grids(grid_thw)]
-    angles = [layout.row_column for layout in layouts]
-    row_column = paddle.to_tensor(np.concatenate(angles)).astype("float32")
-    return (row_column.unsqueeze(-1) * self.rotary_pos_emb.inv_freq).flatten(start_axis=1)
-
-
 def fast_pos_embed_interpolate(self: Any, grid_thw: paddle.Tensor) -> paddle.Tensor:
     """Interpolate the learned position table bilinearly to every grid; (patches, hidden)."""
-    layouts = [vision_layout(g, self.spatial_merge_size, self.num_grid_per_side) for g in grids(grid_thw)]
+    images, merge, side = grids(grid_thw), self.spatial_merge_size, self.num_grid_per_side
     # Same grid, same rows: one product for each distinct grid, then a gather.
-    distinct = {id(layout): layout for layout in layouts}
     tables = {
-        key: paddle.matmul(paddle.to_tensor(layout.interpolation), self.pos_embed.weight)
-        for key, layout in distinct.items()
+        grid: paddle.matmul(paddle.to_tensor(table_weights(grid, merge, side)), self.pos_embed.weight)
+        for grid in dict.fromkeys(images)
     }
     if len(tables) == 1:
         (table,) = tables.values()
-        return table.tile([len(layouts), 1])
-    return paddle.concat([tables[id(layout)] for layout in layouts])
+        return table.tile([len(images), 1])
+    return paddle.concat([tables[grid] for grid in images])
 
 
 def deepstack_process(

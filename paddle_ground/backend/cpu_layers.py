@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import paddle
 
 from paddle_ground.backend.cpu_attention import attend, attention_bias, grouped_attention, rotate
-from paddle_ground.backend.positions import Grid, rope_index
+from paddle_ground.backend.positions import Grid, patch_places, rope_index
 
 Turn = Callable[[Any, paddle.Tensor, paddle.Tensor, Any], tuple[paddle.Tensor, paddle.Tensor]]
 """Norms and rotates a layer's queries (K, G, B, L, D) and keys (K, 1, B, L, D) by its position embeddings."""
@@ -21,6 +22,13 @@ Turn = Callable[[Any, paddle.Tensor, paddle.Tensor, Any], tuple[paddle.Tensor, p
 def grids(grid_thw: paddle.Tensor) -> list[Grid]:
     """Read the patches of each picture: frames, rows, columns."""
     return [(int(t), int(h), int(w)) for t, h, w in grid_thw.numpy().tolist()]
+
+
+def rot_pos_emb(self: Any, grid_thw: paddle.Tensor) -> paddle.Tensor:
+    """Give the rotary angles of every patch, (patches, head_dim / 2), from a table made once a grid."""
+    places = np.concatenate([patch_places(grid, self.spatial_merge_size) for grid in grids(grid_thw)])
+    row_column = paddle.to_tensor(places).astype("float32")
+    return (row_column.unsqueeze(-1) * self.rotary_pos_emb.inv_freq).flatten(start_axis=1)
 
 
 def text_attention(turn: Turn) -> Callable[..., tuple[paddle.Tensor, None]]:

@@ -1,4 +1,4 @@
-"""Positions of tokens and patches for Qwen3-VL, in plain numpy.
+"""Positions of tokens and patches, in plain numpy.
 
 Takes token ids and image grids; gives three-axis (temporal, height, width) positions of
 tokens and the layout of an image's patches. It knows neither Paddle nor images.
@@ -8,47 +8,63 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 Grid = tuple[int, int, int]
+Ints = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class VisionLayout:
-    """How the patches of one grid lie, in the order that the vision tower reads them.
-
-    Attributes:
-        row_column: (patches, 2) row and column of each patch.
-        interpolation: (patches, table rows) weights of the learned position table, rows add up to 1.
-    """
-
-    row_column: NDArray[np.int64]
-    interpolation: NDArray[np.float32]
+_KEPT_NUMBERS = 2**16
+"""A larger interpolation is made anew each time: 256 KB."""
 
 
 @functools.lru_cache(maxsize=512)
-def vision_layout(grid_thw: Grid, merge: int, table_side: int) -> VisionLayout:
-    """Lay out one image.
+def patch_places(grid_thw: Grid, merge: int) -> Ints:
+    """Give row and column of every patch of one image, in the order that the vision tower reads them.
 
     Args:
         grid_thw: Frames, rows, columns of patches.
         merge: Side of the squares of patches that become one token; they follow each other.
-        table_side: Side of the square table of learned positions.
 
     Returns:
-        The layout; the same object for the same arguments.
+        (patches, 2); the same array for the same arguments.
     """
     frames, height, width = grid_thw
     rows, columns = np.meshgrid(np.arange(height), np.arange(width), indexing="ij")
-    order = np.arange(height * width).reshape(height // merge, merge, width // merge, merge)
-    order = order.transpose(0, 2, 1, 3).reshape(-1)
-    row_column = np.stack([rows.reshape(-1)[order], columns.reshape(-1)[order]], axis=-1)
-    dense = np.einsum("hi,wj->hwij", _line(height, table_side), _line(width, table_side))
-    dense = dense.reshape(height * width, table_side * table_side)[order]
-    return VisionLayout(np.tile(row_column, (frames, 1)), np.tile(dense, (frames, 1)).astype(np.float32))
+    places = np.stack([rows, columns], axis=-1)
+    blocks = places.reshape(height // merge, merge, width // merge, merge, 2).transpose(0, 2, 1, 3, 4)
+    return np.tile(blocks.reshape(-1, 2), (frames, 1)).astype(np.int64)
+
+
+def table_weights(grid_thw: Grid, merge: int, table_side: int) -> NDArray[np.float32]:
+    """Give the weights with which every patch of one image reads the table of learned positions.
+
+    Small ones are kept for the next time. With the table of a published model they take 10 MB and more an
+    image, and the pictures of a data set come in hundreds of shapes.
+
+    Args:
+        grid_thw: As for `patch_places`, and the same order.
+        merge: The same.
+        table_side: Side of the square table.
+
+    Returns:
+        (patches, table rows), bilinear; rows add up to 1.
+    """
+    small = grid_thw[0] * grid_thw[1] * grid_thw[2] * table_side**2 <= _KEPT_NUMBERS
+    return (_kept_weights if small else _table_weights)(grid_thw, merge, table_side)
+
+
+def _table_weights(grid_thw: Grid, merge: int, table_side: int) -> NDArray[np.float32]:
+    _, height, width = grid_thw
+    row, column = patch_places(grid_thw, merge).T
+    down, across = _line(height, table_side)[row], _line(width, table_side)[column]
+    weights: NDArray[np.float32] = down[:, :, None] * across[:, None, :]
+    return weights.reshape(len(row), table_side * table_side)
+
+
+_kept_weights = functools.lru_cache(maxsize=512)(_table_weights)
 
 
 def _line(count: int, table_side: int) -> NDArray[np.float32]:

@@ -22,20 +22,13 @@ from paddleformers.transformers.qwen2_5_vl import modeling
 
 from paddle_ground.backend import patch_embedding
 from paddle_ground.backend.cpu_attention import rotate
-from paddle_ground.backend.cpu_layers import attend_runs, grids, rope_positions, text_attention
-from paddle_ground.backend.qwen2_5_vl.windows import by_length, patch_places, window_layout
+from paddle_ground.backend.cpu_layers import attend_runs, grids, rope_positions, rot_pos_emb, text_attention
+from paddle_ground.backend.qwen2_5_vl.windows import by_length, window_layout
 
 
 def merger_forward(self: Any, x: paddle.Tensor) -> paddle.Tensor:
     """Join squares of patches to tokens: (patches, hidden) -> (tokens, width of the decoder)."""
     return self.mlp(self.ln_q(x).reshape([-1, self.hidden_size]))
-
-
-def rot_pos_emb(self: Any, grid_thw: paddle.Tensor) -> paddle.Tensor:
-    """Give the rotary angles of every patch, (patches, head_dim / 2), from a table made once a grid."""
-    places = np.concatenate([patch_places(grid, self.spatial_merge_size) for grid in grids(grid_thw)])
-    angles = paddle.to_tensor(places).astype("float32").unsqueeze(-1) * self.rotary_pos_emb.inv_freq
-    return angles.flatten(start_axis=1)
 
 
 def get_window_index(self: Any, grid_thw: paddle.Tensor) -> tuple[paddle.Tensor, list[int]]:

@@ -53,16 +53,6 @@ def window_layout(grid_thw: Grid, merge: int, window: int) -> WindowLayout:
 
 
 @functools.lru_cache(maxsize=512)
-def patch_places(grid_thw: Grid, merge: int) -> Ints:
-    """Give row and column of every patch, (patches, 2), in the order that the tower is fed."""
-    frames, height, width = grid_thw
-    rows, columns = np.meshgrid(np.arange(height), np.arange(width), indexing="ij")
-    places = np.stack([rows, columns], axis=-1)
-    blocks = places.reshape(height // merge, merge, width // merge, merge, 2).transpose(0, 2, 1, 3, 4)
-    return np.tile(blocks.reshape(-1, 2), (frames, 1)).astype(np.int64)
-
-
-@functools.lru_cache(maxsize=512)
 def by_length(lengths: tuple[int, ...]) -> tuple[Ints, Ints, tuple[tuple[int, int], ...]]:
     """Sort runs of patches by their length, so that those of one length can be computed as one batch.
 
