@@ -146,6 +146,17 @@ class PrepareOptions:
         """Tell whether one image may become several."""
         return any((self.augment, self.tile, self.curriculum))
 
+    @property
+    def of_questions(self) -> tuple[str, ...]:
+        """Name the given options that shape questions of our own, which conversations don't have."""
+        given = {
+            "--prompt": self.prompt is not None,
+            f"--language {self.language}": self.language != "en",
+            "--negatives": self.negatives is not None,
+            "--repeat-factor-threshold": self.repeat_factor_threshold is not None,
+        }
+        return tuple(option for option, is_given in given.items() if is_given)
+
     def settings(self) -> dict[str, str]:
         """Name the options that shape the output, for the meta file; of the later ones those in use."""
         settings = {

@@ -227,7 +227,7 @@ def _piece_options(options: PrepareOptions, row: RowOptions, phrases: PhrasePool
             options.augment, options.tile, options.curriculum, seed=options.seed, class_names=row.class_names
         )
     bad_images: BadImages = "skip" if options.bad_images == "skip" else "stop"
-    return PieceOptions(row, task, options.keep_empty, bad_images, expand)
+    return PieceOptions(row, task, options.keep_empty, bad_images, expand, options.of_questions)
 
 
 def _meta_template(

@@ -44,6 +44,7 @@ class PieceOptions:
         keep_empty: Whether images without any box to answer with become samples.
         bad_images: "stop" at the first missing, broken or wrongly sized image, or "skip" and count them.
         expander: What makes several images of one; None to take each as it is.
+        of_questions: Further options that were given and that conversations can't follow.
     """
 
     row: RowOptions
@@ -51,6 +52,7 @@ class PieceOptions:
     keep_empty: bool
     bad_images: BadImages
     expander: Expander | None = None
+    of_questions: tuple[str, ...] = ()
 
     def for_dialogues(self, where: str) -> DialogueOptions:
         """Give how conversations are converted.
@@ -66,7 +68,7 @@ class PieceOptions:
             "--max-boxes": row.max_boxes is not None,
             "--augment, --tile or --curriculum": self.expander is not None,
         }
-        unfit = [option for option, is_given in given.items() if is_given]
+        unfit = [*(option for option, is_given in given.items() if is_given), *self.of_questions]
         if unfit:
             raise ConfigError(
                 f"{where}: a conversation keeps its questions and answers; leave out {unfit[0]}"

@@ -230,6 +230,10 @@ def test_conversations_of_one_group_stay_together(run_talks, talk, memory, tmp_p
         ({"min_box_side": 3}, "--min-box-side"),
         ({"max_boxes": 3}, "--max-boxes"),
         ({"tile": TileOptions(64)}, "--augment, --tile or --curriculum"),
+        ({"prompt": "What is there?"}, "--prompt"),
+        ({"language": "zh"}, "--language zh"),
+        ({"negatives": 0.1}, "--negatives"),
+        ({"repeat_factor_threshold": 0.5}, "--repeat-factor-threshold"),
         ({"class_choice": ClassChoice(keep=("cat",))}, "--keep-classes"),
     ],
 )
