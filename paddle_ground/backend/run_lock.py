@@ -52,15 +52,37 @@ def hold(folder: Path, patience_s: float) -> None:
     Raises:
         ConfigError: The lock is still held by then.
     """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = _lock(folder, patience_s)
+    os.ftruncate(lock, 0)
+    os.write(lock, f"{os.getpid()}\n".encode())
+    _held.append(lock)  # Closing it would give the lock back.
+
+
+def wait_until_free(folder: Path, patience_s: float | None = None) -> None:
+    """Wait for a training that is just ending, before anything in its folder is touched.
+
+    Args:
+        folder: It may be missing.
+        patience_s: How long.
+
+    Raises:
+        ConfigError: The lock is still held by then.
+    """
+    if (folder / LOCK).exists():
+        os.close(_lock(folder, _PATIENCE_S if patience_s is None else patience_s))
+
+
+def _lock(folder: Path, patience_s: float) -> int:
+    """Open the lock file and lock it."""
     import fcntl
 
-    folder.mkdir(parents=True, exist_ok=True)
     lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     deadline = time.monotonic() + patience_s
     while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            break
+            return lock
         except BlockingIOError:
             if time.monotonic() >= deadline:
                 holder = os.read(lock, 32).decode(errors="replace").strip() or "?"
@@ -71,10 +93,7 @@ def hold(folder: Path, patience_s: float) -> None:
                 ) from None
             time.sleep(0.2)
         except OSError:  # a file system without locks
-            break
-    os.ftruncate(lock, 0)
-    os.write(lock, f"{os.getpid()}\n".encode())
-    _held.append(lock)  # Closing it would give the lock back.
+            return lock
 
 
 def end_with(process_id: str | None) -> None:

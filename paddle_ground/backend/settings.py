@@ -120,6 +120,11 @@ def is_lora(values: Mapping[str, Any]) -> bool:
     return str(values.get("fine_tuning", "LoRA")).lower() == "lora"
 
 
+def sharding_of(values: Mapping[str, Any]) -> str:
+    """Give the sharding that a YAML asks for; PaddleFormers takes stage 1 where it says nothing."""
+    return str(values.get("sharding", "stage1") or "")
+
+
 def muon_problem(values: Mapping[str, Any]) -> str | None:
     """Tell why Muon can't step these weights: a part made orthogonal is no part of the whole made so.
 
@@ -131,9 +136,9 @@ def muon_problem(values: Mapping[str, Any]) -> str | None:
     """
     if values.get("optim") != "muon":
         return None
+    degree, sharding = values.get("tensor_model_parallel_size"), sharding_of(values)
     # -1 is PaddleFormers' own default.
-    for key, stock, whole in (("tensor_model_parallel_size", -1, "1"), ("sharding", "stage1", '""')):
-        value = values.get(key, stock)
+    for key, value, whole in (("tensor_model_parallel_size", degree, "1"), ("sharding", sharding, '""')):
         if value not in (None, "", 1, -1):
             return f"muon needs whole matrices, and {key} is {value}; set {key}: {whole}, or optim: adamw"
     if is_lora(values):

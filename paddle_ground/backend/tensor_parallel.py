@@ -11,6 +11,8 @@ from collections.abc import MutableMapping
 from types import SimpleNamespace
 from typing import Any
 
+from paddle_ground.backend.settings import sharding_of
+
 
 def apply(args: MutableMapping[str, Any]) -> None:
     """Put every mend of this file in place.
@@ -27,10 +29,11 @@ def apply(args: MutableMapping[str, Any]) -> None:
 def keep_parameters_whole_in_full_precision(args: MutableMapping[str, Any]) -> None:
     """Set `split_param: false` where gradients have no master copy and nothing else is asked for.
 
-    Symptom: `sharding: stage1` in float32 ends in `AssertionError: Currently sharding stage1 v2 only
-    support amp_master_grad`: `split_param` is true unless the YAML says otherwise.
+    Symptom: `sharding: stage1` in float32, which is also what several processes get that are asked for no
+    sharding, ends in `AssertionError: Currently sharding stage1 v2 only support amp_master_grad`:
+    `split_param` is true unless the YAML says otherwise.
     """
-    if args.get("sharding") and args.get("amp_master_grad") is False:
+    if sharding_of(args) and args.get("amp_master_grad") is False:
         args.setdefault("split_param", False)
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from paddle_ground.backend.settings import GroundingSettings
+from paddle_ground.backend.settings import GroundingSettings, sharding_of
 from paddle_ground.errors import ConfigError
 
 # The classes that PaddleFormers' parser fills (`paddleformers.cli.hparams.parser._TRAIN_ARGS`).
@@ -54,7 +54,7 @@ class TrainConfig:
     def processes(self) -> int:
         """Give how many processes the parallel degrees need at least."""
         degrees = ["tensor_model_parallel_size", "pipeline_model_parallel_size", "sep_parallel_size"]
-        if self.values.get("sharding"):  # without it, PaddleFormers ignores the degree
+        if sharding_of(self.values):  # without it, PaddleFormers ignores the degree
             degrees.append("sharding_parallel_size")
         count = 1
         for name in degrees:

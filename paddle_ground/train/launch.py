@@ -18,10 +18,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from paddle_ground.backend import cpu_runtime
+from paddle_ground.backend import cpu_runtime, run_lock
 from paddle_ground.backend.checkpoint import inspect_checkpoint, read_json
 from paddle_ground.backend.data_sets import common_meta, data_sets
-from paddle_ground.backend.run_lock import FOLLOWED_BY
 from paddle_ground.backend.settings import BEST_FOLDER
 from paddle_ground.errors import PaddleGroundError, TrainError
 from paddle_ground.families import FAMILIES
@@ -52,7 +51,7 @@ def train(
         The report; the model is in its `output_dir`.
 
     Raises:
-        ConfigError: The YAML is wrong.
+        ConfigError: The YAML is wrong, or another training writes to its folder.
         TrainError: A file that it names is missing, or training failed; the message ends with
             the error that PaddleFormers printed and the log's path.
     """
@@ -60,6 +59,8 @@ def train(
     for finding in refuse(config):
         sys.stderr.write(f"warning: {finding}\n")
     output_dir = check_paths(config)
+    if not of_machine(os.environ):  # On another one: the first machine may hold the folder for this very run.
+        run_lock.wait_until_free(output_dir)
     resolved = write_run_folder(config, _with_plugin(config), output_dir)
     report = TrainReport(output_dir, output_dir / f"train{of_machine(os.environ)}.log")
     command = [_paddleformers_cli(), "train", str(resolved)]
@@ -170,7 +171,7 @@ def child_environment(config: TrainConfig, output_dir: Path) -> dict[str, str]:
     if machine_count(env) == 1:
         env.setdefault("MASTER_PORT", str(_free_port()))
     env["PYTHONUNBUFFERED"] = "1"
-    env[FOLLOWED_BY] = str(os.getpid())
+    env[run_lock.FOLLOWED_BY] = str(os.getpid())
     # `paddleformers-cli` starts its workers as plain `python`.
     env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env.get('PATH', '')}"
     if config.on_cpu():

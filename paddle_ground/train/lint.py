@@ -14,7 +14,7 @@ from typing import Any
 
 from paddle_ground.backend.data_sets import strategy_problems
 from paddle_ground.backend.data_space import space_problems
-from paddle_ground.backend.settings import is_lora, muon_problem
+from paddle_ground.backend.settings import is_lora, muon_problem, sharding_of
 from paddle_ground.errors import ConfigError, ModelError
 from paddle_ground.families import DEFAULT, Family, family_of
 from paddle_ground.train.config import TrainConfig
@@ -174,7 +174,7 @@ def _parallel(values: Mapping[str, Any], key_value_heads: int) -> Iterator[Findi
             "tensor_model_parallel_size",
             f"{degree} does not divide the model's {key_value_heads} key heads; use a divisor of them",
         )
-    sharding = str(values.get("sharding", "stage1") or "")
+    sharding = sharding_of(values)
     if "stage3" in sharding and degree > 1:
         yield _error("sharding", "stage3 is refused beside tensor parallelism; use stage1 or stage2")
     if re.search("stage[23]", sharding) and _degree(values, "pipeline_model_parallel_size") > 1:

@@ -21,6 +21,8 @@ from typing import Any
 
 from paddle_ground.backend.data_sets import data_sets
 from paddle_ground.backend.data_space import REHEARSAL
+from paddle_ground.backend.run_lock import wait_until_free
+from paddle_ground.backend.settings import sharding_of
 from paddle_ground.backend.tiny import build_tiny_model
 from paddle_ground.backend.trained_text import VARIABLE
 from paddle_ground.errors import TrainError
@@ -34,6 +36,7 @@ from paddle_ground.train.small_model import shapes_like
 
 STEPS_BEFORE, STEPS = 8, 16
 REPORT = "rehearsal.json"
+_RUN = "run"
 _READ = 500  # samples whose lengths are measured
 _IMAGE_PIXELS = 128 * 128
 _PICTURE_TOKENS = 24  # of a picture of that area, with its marks
@@ -105,7 +108,9 @@ def rehearse(
     folder = _fresh_folder(config)
     build_tiny_model(folder / "model", shapes_like(config), _corpus(config), seed=0)
     values = cpu_values(config, folder)
-    changed = [*overrides, *(f"{key}={json.dumps(value)}" for key, value in values.items())]
+    # YAML does not join the two halves of a character beyond \uffff that JSON writes as escapes.
+    words = (f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in values.items())
+    changed = [*overrides, *words]
     with _rehearsing(folder / "trained_text.json"):
         first = train(config_path, [*changed, f"max_steps={STEPS_BEFORE}"], on_step=on_step)
         second = train(config_path, [*changed, f"max_steps={STEPS}"], on_step=on_step)
@@ -157,8 +162,8 @@ def cpu_values(config: TrainConfig, folder: Path) -> dict[str, Any]:
     values: dict[str, Any] = {
         "device": "cpu", "compute_type": "float32", "bf16": False, "fp16": False, "fp16_opt_level": "O1",
         "amp_master_grad": False,
-        "model_name_or_path": str(folder / "model"), "output_dir": str(folder / "run"),
-        "logging_dir": str(folder / "run" / "visualdl"), "disable_tqdm": True,
+        "model_name_or_path": str(folder / "model"), "output_dir": str(folder / _RUN),
+        "logging_dir": str(folder / _RUN / "visualdl"), "disable_tqdm": True,
         "max_seq_len": _row_length(config, folder / "model"), "dataloader_num_workers": 0,
         "gradient_accumulation_steps": min(2, int(asked.get("gradient_accumulation_steps") or 1)),
         # From random weights, a learning rate for fine-tuning would show nothing.
@@ -168,7 +173,7 @@ def cpu_values(config: TrainConfig, folder: Path) -> dict[str, Any]:
     }  # fmt: skip
     if asked.get("mix_strategy") == "random":
         values["num_samples_each_epoch"] = min(_READ, int(asked.get("num_samples_each_epoch") or _READ))
-    if asked.get("sharding"):
+    if sharding_of(asked):
         # Stages 2 and 3 have no CPU implementation in Paddle; what they part, stage 1 parts less of.
         values |= {"sharding": "stage1", "sharding_parallel_size": 2, "split_param": False}
     return values
@@ -209,6 +214,7 @@ def _fresh_folder(config: TrainConfig) -> Path:
     if folder.exists():
         if any(folder.iterdir()) and not (folder / REPORT).is_file():
             raise TrainError(f"{folder}: is no folder of a rehearsal; remove it, or change output_dir")
+        wait_until_free(folder / _RUN)
         shutil.rmtree(folder)
     try:
         folder.mkdir(parents=True)

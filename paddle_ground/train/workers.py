@@ -39,6 +39,8 @@ def machine_count(env: Mapping[str, str]) -> int:
         raise TrainError(
             f"NNODES={env.get('NNODES')!r} RANK={env.get('RANK')!r}: expected whole numbers, e.g. 2 and 0"
         ) from None
+    if count < 1:
+        raise TrainError(f"NNODES is {count}; expected 1 or more machines, or unset it")
     if count > 1:
         missing = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if not env.get(name)]
         if missing:

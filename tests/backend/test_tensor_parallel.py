@@ -53,3 +53,5 @@ def test_sharding_in_float32_keeps_parameters_whole_unless_told_otherwise() -> N
     assert filled(sharding="stage1", amp_master_grad=False, split_param=True)["split_param"] is True
     assert "split_param" not in filled(sharding="stage1", amp_master_grad=True)
     assert "split_param" not in filled(sharding="", amp_master_grad=False)
+    # Stage 1 is PaddleFormers' default.
+    assert filled(amp_master_grad=False)["split_param"] is False

@@ -34,6 +34,7 @@ def test_a_machine_knows_its_place() -> None:
     [
         ({"NNODES": "2"}, "RANK and MASTER_ADDR and MASTER_PORT is not set; each machine needs NNODES"),
         ({"NNODES": "two"}, "NNODES='two'"),
+        ({"NNODES": "0"}, "NNODES is 0; expected 1 or more"),
         ({"NNODES": "2", **MEETING, "RANK": "2"}, "RANK is 2; with NNODES=2 it is 0 to 1"),
     ],
 )

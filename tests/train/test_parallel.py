@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -154,6 +155,10 @@ def test_processes_are_those_that_the_degrees_need() -> None:
     assert count(TWO_PARTS, "sharding=stage1", "sharding_parallel_size=2") == 4
     assert count(TWO_PARTS, "sharding_parallel_size=2") == 2
     assert count(TWO_PARTS, named="0,1,2,3") == 4
+    # Left out, `sharding` is stage1 for PaddleFormers.
+    config = load_config(CONFIG, ["sharding_parallel_size=2"])
+    silent = {key: value for key, value in config.values.items() if key != "sharding"}
+    assert process_count(replace(config, values=silent), {}) == 2
     with pytest.raises(TrainError, match=r"need 2 processes .* names 1; unset it, or set it to 0,1"):
         count(TWO_PARTS, named="0")
 

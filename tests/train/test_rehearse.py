@@ -74,6 +74,10 @@ def test_only_what_a_cpu_cannot_do_is_changed(data: Path, tmp_path: Path, model_
     assert values.keys() - {"grounding"} <= known_keys()
     assert (values["sharding"], values["sharding_parallel_size"]) == ("stage1", 2)
     assert values["grounding"] == {"implementation": "native", "image_max_pixels": 128 * 128}
+    silent = {key: value for key, value in config.values.items() if key != "sharding"}
+    assert cpu_values(replace(config, values=silent), model_folder)["sharding"] == "stage1"
+    none = cpu_values(replace(config, values={**silent, "sharding": ""}), model_folder)
+    assert "sharding" not in none
     with pytest.raises(TrainError, match="pipeline parallelism needs paddlefleet"):
         cpu_values(load_config(CONFIGS / "2b_sft.yaml", ["pipeline_model_parallel_size=2"]), model_folder)
 
@@ -117,15 +121,6 @@ def test_packed_rows_are_parted_where_their_row_indices_part_them() -> None:
     }
     found = list(_samples(batch, Letters()))
     assert found == [[("a", False), ("b", True)], [("c", False), ("de", True)]]
-
-
-def test_a_folder_of_something_else_is_left_alone(data: Path, tmp_path: Path) -> None:
-    (tmp_path / "run_rehearsal").mkdir()
-    (tmp_path / "run_rehearsal" / "thesis.txt").touch()
-    with pytest.raises(TrainError, match="is no folder of a rehearsal"):
-        rehearse(CONFIGS / "2b_sft.yaml", overrides(data, tmp_path / "run"), load=str, merge=no_adapter)
-    assert (tmp_path / "run_rehearsal" / "thesis.txt").exists()
-    assert not (tmp_path / "run").exists()
 
 
 def test_what_the_gpu_run_would_refuse_ends_it_before_it_starts(data: Path, tmp_path: Path) -> None:

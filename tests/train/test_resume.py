@@ -9,7 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -235,22 +236,47 @@ def test_what_a_killed_run_wrote_behind_its_checkpoint_is_cut_off(tmp_path: Path
     assert cut_back(tmp_path / "none", 4) == []
 
 
-def test_two_trainings_do_not_share_a_folder(tmp_path: Path) -> None:
-    from paddle_ground.backend.run_lock import hold
-    from paddle_ground.errors import ConfigError
-
+@contextmanager
+def held(folder: Path) -> Iterator[int]:
+    """Let another process hold a run folder; gives its id."""
     script = (
         "import sys; from pathlib import Path; from paddle_ground.backend.run_lock import hold; "
         "hold(Path(sys.argv[1]), 0); print('held', flush=True); sys.stdin.read()"
     )
-    command = [sys.executable, "-c", script, str(tmp_path)]
+    command = [sys.executable, "-c", script, str(folder)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == b"held\n"
-        with pytest.raises(ConfigError, match=rf"another training \(process {other.pid}\) writes to"):
-            hold(tmp_path, 0.0)
+        yield other.pid
         other.kill()
+
+
+def test_two_trainings_do_not_share_a_folder(tmp_path: Path) -> None:
+    from paddle_ground.backend.run_lock import hold, wait_until_free
+    from paddle_ground.errors import ConfigError
+
+    wait_until_free(tmp_path / "none", 0.0)
+    with held(tmp_path) as other:
+        with pytest.raises(ConfigError, match=rf"another training \(process {other}\) writes to"):
+            hold(tmp_path, 0.0)
+    wait_until_free(tmp_path, 5.0)
     hold(tmp_path, 5.0)
+
+
+def test_a_second_training_leaves_the_records_of_the_first_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from paddle_ground.backend import run_lock
+    from paddle_ground.errors import ConfigError
+
+    monkeypatch.setattr(run_lock, "_PATIENCE_S", 0.0)
+    runs, folder = Runs(tmp_path), tmp_path / "first"
+    with held(folder):
+        (folder / "resolved.yaml").write_text("max_steps: 1\n", encoding="utf-8")
+        with pytest.raises(ConfigError, match="another training"):
+            runs("first", "learning_rate=0.5")
+    assert (folder / "resolved.yaml").read_text(encoding="utf-8") == "max_steps: 1\n"
+    assert not (folder / "train.log").exists()
 
 
 def test_a_worker_ends_with_the_process_that_follows_it() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from paddle_ground.backend.settings import is_lora
+from paddle_ground.backend.settings import is_lora, sharding_of
 from paddle_ground.data.check.padding import measure_padding
 from paddle_ground.errors import ConfigError
 from paddle_ground.train.config import TrainConfig
@@ -176,5 +176,5 @@ def read_schedule(config: TrainConfig, data: DataLengths, gpus: int) -> Schedule
 
 
 def _stage(values: Mapping[str, Any]) -> int:
-    text = str(values.get("sharding", "stage1") or "")
+    text = sharding_of(values)
     return next((stage for stage in (3, 2, 1) if f"stage{stage}" in text), 0)
