@@ -5,10 +5,10 @@ Takes a record batch with a column `image`, gives bytes. Decodes nothing; knows 
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
+from paddle_ground.data.readers.inside import find_inside, read_inside
 from paddle_ground.data.shards import Shard
 from paddle_ground.errors import DataError
 
@@ -61,32 +61,4 @@ class BatchImages:
             raise DataError(
                 f"{where}: the image is missing (no bytes, no path); remove the row or fetch the shard anew"
             )
-        return self._read_file(path, where)
-
-    def _read_file(self, path: str, where: str) -> bytes:
-        relative = os.path.normpath(path)
-        if os.path.isabs(relative) or relative.split(os.sep)[0] == os.pardir:
-            raise DataError(
-                f"{where}: image path {path!r} leads out of the data set; use paths inside {self._root}"
-            )
-        for folder in (self._shard.path.parent, self._root):
-            file = folder / relative
-            if file.is_file():
-                # A link may lead anywhere on the machine; only what it leads to counts.
-                if not file.resolve().is_relative_to(self._root.resolve()):
-                    raise DataError(
-                        f"{where}: image {path!r} is a link out of {self._root}; put the file itself there"
-                    )
-                return _read_bytes(file, where)
-        raise DataError(
-            f"{where}: the image {path!r} is neither in the shard nor in {self._root}; put the file there"
-        )
-
-
-def _read_bytes(path: Path, where: str) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise DataError(
-            f"{where}: cannot read {path} ({error.strerror or error}); check its permissions"
-        ) from error
+        return read_inside(find_inside(self._root, path, (self._shard.path.parent, self._root), where), where)

@@ -187,9 +187,7 @@ def test_other_notes_declare_nothing(one_shard, note, make_row, schema):
 def test_images_may_lie_beside_the_shards(tmp_path, one_shard, make_row):
     root = one_shard(make_row(1, image={"bytes": None, "path": "images/1.png"}))
     (row,) = read_all(CocoParquet(root))
-    with pytest.raises(
-        DataError, match=r"parquet:0: the image 'images/1\.png' is neither in the shard nor in"
-    ):
+    with pytest.raises(DataError, match=r"parquet:0: no file 'images/1\.png' in"):
         row.read_image()
     (root / "images").mkdir()
     (root / "images" / "1.png").write_bytes(b"bytes of an image")
@@ -209,7 +207,7 @@ def test_links_do_not_lead_out_but_may_lead_within(tmp_path, one_shard, make_row
     root = one_shard(make_row(1, image={"bytes": None, "path": "1.png"}))
     (row,) = read_all(CocoParquet(root))
     (root / "1.png").symlink_to(tmp_path / "secret.png")
-    with pytest.raises(DataError, match=r"parquet:0: image '1\.png' is a link out of"):
+    with pytest.raises(DataError, match=r"parquet:0: '1\.png' is a link out of"):
         row.read_image()
     (root / "1.png").unlink()
     (root / "kept.png").write_bytes(b"bytes of an image")

@@ -32,7 +32,8 @@ def open_labels(images: Path, labels: Path, class_names: tuple[str, ...]) -> tup
         DataError: The file can't be read or a row of it is wrong.
     """
     files = (AnnotationFile(labels, labels.name, "train"),)
-    source = RegionSource(images, files, _read_row, class_names, ReaderOptions(), "xyxy")
+    # Near the labels are the output's own images, under names that others may have.
+    source = RegionSource(images, files, _read_row, class_names, ReaderOptions(), "xyxy", beside=False)
     return source, Recognised(_FORMAT, "as the teacher's samplings agreed")
 
 

@@ -60,6 +60,7 @@ class RegionSource:
         together: Whether all rows of a split about an image are put together; else only neighbours, which
             takes no memory for names.
         notes: What to say before what is found here.
+        beside: Whether rows may name images near their own file; else from `path` on.
 
     Raises:
         DataError: A file can't be read, a row breaks the format, or the layout of boxes can't be told.
@@ -75,6 +76,7 @@ class RegionSource:
         layout: BoxLayout | None = None,
         together: bool = False,
         notes: tuple[str, ...] = (),
+        beside: bool = True,
     ) -> None:
         root = root_of(path)
         self.name = options.name or (root.resolve().name if path.is_dir() else path.name)
@@ -82,7 +84,7 @@ class RegionSource:
         self._class_ids = {name: number for number, name in enumerate(class_names)}
         self._read_one = read_one
         pictures = Pictures(root)
-        self._pictures = [pictures.near(file.path) for file in files]
+        self._pictures = [pictures.near(file.path) if beside else pictures for file in files]
         self._evidence = LayoutEvidence()
         self._waiting: list[str] | None = []
         self._digest = hashlib.sha256()

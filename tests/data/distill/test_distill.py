@@ -188,6 +188,17 @@ def test_a_changed_image_is_asked_about_again(teacher, options, said, tmp_path):
     assert {asked.shade for asked in teacher.asked} == {25}
 
 
+def test_images_of_an_earlier_run_are_not_taken_for_photos(teacher, options, said, tmp_path):
+    told = options(2)
+    photo = (tmp_path / "photos/0.png").rename(tmp_path / "photos/000000000007.png")
+    teacher.script = lambda asked: said(CAT)
+    distill(told)
+    assert (tmp_path / "out/images" / photo.name).read_bytes() == photo.read_bytes()
+    Image.new("RGB", (200, 100), (250, 0, 0)).save(photo)
+    distill(told)
+    assert (tmp_path / "out/images" / photo.name).read_bytes() == photo.read_bytes()
+
+
 def test_a_torn_line_is_asked_about_again(teacher, options, said, tmp_path):
     teacher.script = lambda asked: said(CAT)
     told = options(3)
