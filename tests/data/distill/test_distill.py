@@ -189,14 +189,16 @@ def test_a_changed_image_is_asked_about_again(teacher, options, said, tmp_path):
 
 
 def test_images_of_an_earlier_run_are_not_taken_for_photos(teacher, options, said, tmp_path):
-    told = options(2)
+    out = tmp_path / "photos" / "out"
+    told = options(1)
+    told = replace(told, prepare=replace(told.prepare, output_dir=out))
     photo = (tmp_path / "photos/0.png").rename(tmp_path / "photos/000000000007.png")
     teacher.script = lambda asked: said(CAT)
     distill(told)
-    assert (tmp_path / "out/images" / photo.name).read_bytes() == photo.read_bytes()
+    assert (out / "images" / photo.name).read_bytes() == photo.read_bytes()
     Image.new("RGB", (200, 100), (250, 0, 0)).save(photo)
     distill(told)
-    assert (tmp_path / "out/images" / photo.name).read_bytes() == photo.read_bytes()
+    assert (out / "images" / photo.name).read_bytes() == photo.read_bytes()
 
 
 def test_a_torn_line_is_asked_about_again(teacher, options, said, tmp_path):
