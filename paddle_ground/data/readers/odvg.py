@@ -24,6 +24,7 @@ from paddle_ground.data.readers.annotation_files import (
     say_files,
 )
 from paddle_ground.data.readers.boxes_of import read_box, read_boxes, read_size
+from paddle_ground.data.readers.inside import find_inside
 from paddle_ground.data.readers.json_rows import scan_rows
 from paddle_ground.data.readers.regions import RawBox, RegionRow
 from paddle_ground.data.source import Source
@@ -85,7 +86,8 @@ def _class_names(
 
 def _read_label_map(root: Path, files: tuple[AnnotationFile, ...]) -> tuple[dict[int, str], tuple[str, ...]]:
     folders = dict.fromkeys([*(file.path.parent for file in files), root])
-    maps = [path for folder in folders for path in sorted(folder.glob("*label_map*.json"))]
+    named = [path.relative_to(root).as_posix() for one in folders for path in one.glob("*label_map*.json")]
+    maps = [find_inside(root, name, (root,), name) for name in sorted(named)]
     if not maps:
         return {}, ()
     if len({path.read_bytes() for path in maps}) > 1:

@@ -178,6 +178,10 @@ def test_odvg_detection_lines_and_their_label_map(tmp_path, write_image, write_r
     assert row.read_image()[:2] == b"\xff\xd8"
     (tmp_path / "x_label_map.json").write_text('{"0": "hound", "1": "cat", "2": "apple"}')
     assert open_as("odvg", file).class_names == ("hound", "cat", "apple")
+    (tmp_path / "x_label_map.json").rename(tmp_path.with_suffix(".json"))
+    (tmp_path / "x_label_map.json").symlink_to(tmp_path.with_suffix(".json"))
+    with pytest.raises(DataError, match=r"^x_label_map\.json: 'x_label_map\.json' is a link out of"):
+        open_as("odvg", file)
 
 
 def test_odvg_grounding_lines_become_phrases(tmp_path, write_rows, open_as, rows_of):
