@@ -57,6 +57,7 @@ NUMBERS = (
     Field("lora_rank", 8),
     Field("lora_alpha", None, may_be_empty=True),
 )
+_DEGREE = Field("tensor_model_parallel_size", 1)
 FIELDS = (
     "model", "train_data", "eval_data", "output", *(field.key for field in NUMBERS), "packing", "fine_tuning",
     "freeze", "tensor_model_parallel_size", "sharding", "recompute",
@@ -79,7 +80,7 @@ def read_form(config: TrainConfig, folders: TrainPlace) -> Form:
         "packing": bool(values.get("packing")),
         "fine_tuning": "LoRA" if str(values.get("fine_tuning", "LoRA")).lower() == "lora" else "full",
         "freeze": [part for part in PARTS if f"freeze_{part}" in frozen],
-        "tensor_model_parallel_size": int(values.get("tensor_model_parallel_size") or 1),
+        "tensor_model_parallel_size": _known(_DEGREE, values.get("tensor_model_parallel_size")) or 1,
         "sharding": str(values.get("sharding", "stage1") or ""),
         "recompute": all(values.get(key) == value for key, value in _RECOMPUTE.items()),
     }

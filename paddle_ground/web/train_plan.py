@@ -12,6 +12,7 @@ from dataclasses import fields
 from functools import lru_cache
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from paddle_ground.errors import PaddleGroundError
 from paddle_ground.train.config import TrainConfig
@@ -42,11 +43,18 @@ def plan_of(config: TrainConfig, gpus: int, gpu_memory: float) -> Plan:
         PaddleGroundError: As `make_plan`.
     """
     if config.on_cpu():
-        processes = config.processes()
+        processes = _processes(config)
         machine = Machine(processes, machine_memory() / GIB / processes, reserve=0.0)
     else:
         machine = Machine(gpus, gpu_memory)
     return make_plan(config, machine, _lengths(config))
+
+
+def _processes(config: TrainConfig) -> int:
+    try:
+        return config.processes()
+    except (TypeError, ValueError):  # A degree that is no number: the lint tells.
+        return 1
 
 
 def machine_memory() -> float:
@@ -65,14 +73,19 @@ def _lengths(config: TrainConfig) -> DataLengths:
         except OSError:
             continue
     model = str(config.values.get("model_name_or_path") or "")
-    mixing = tuple((key, config.values[key]) for key in _MIXING if key in config.values)
+    mixing = tuple((key, _plain(config.values[key])) for key in _MIXING if key in config.values)
     return _measured(tuple(marks), mixing, model, config.grounding.image_max_pixels)
+
+
+def _plain(value: Any) -> str | int | float | None:
+    """Give what can be kept by; a list or a mapping, which none of these keys takes, as its text."""
+    return value if isinstance(value, str | int | float | None) else str(value)
 
 
 @lru_cache(maxsize=32)
 def _measured(
     marks: tuple[tuple[str, int, int], ...],
-    mixing: tuple[tuple[str, str | int | float], ...],
+    mixing: tuple[tuple[str, str | int | float | None], ...],
     model: str,
     max_pixels: int | None,
 ) -> DataLengths:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,18 @@ def test_what_cannot_be_planned_is_told_with_its_contradictions(place) -> None:
     html, _ = plan_html(load_config(place.configs / "small.yaml", ["model_name_or_path=<b>"]), 1, 1, str)
     assert "&lt;b&gt;" in html
     assert "<b>" not in html.replace("<b>plan", "")
+
+
+@pytest.mark.parametrize(
+    "key", ["tensor_model_parallel_size", "train_dataset_path", "train_dataset_prob", "seed"]
+)
+@pytest.mark.parametrize("value", [["two"], {"a": 1}, "two"])
+def test_a_value_that_its_key_cannot_have_is_told_beside_the_form(place, key, value) -> None:
+    config = load_config(place.configs / "small.yaml")
+    wrong = replace(config, values={**config.values, key: value})
+    form = read_form(wrong, place)
+    html, _ = plan_html(apply_form(wrong, form, place), 1, 80, lambda word: word)
+    assert (f"`{key}`: " in html) or (key == "train_dataset_path" and value == "two")  # that may be a file
 
 
 def test_a_cpus_training_is_held_against_the_machines_memory(place) -> None:
