@@ -69,7 +69,7 @@ def _asked(grounding: Mapping[str, Any]) -> Iterator[str]:
         return
     names = grounding.get("class_names") or []
     yield from ("## How it is asked", "", "| what | value |", "| --- | --- |")
-    yield f"| detection prompt | `{grounding.get('prompt')}` |"
+    yield f"| detection prompt | `{_cell(grounding.get('prompt'))}` |"
     yield f"| coordinates | {grounding.get('coordinate_space')} |"
     yield f"| answer format | {grounding.get('answer_format')} |"
     yield f"| image area, pixels | {grounding.get('min_pixels')} to {grounding.get('max_pixels')} |"

@@ -35,7 +35,7 @@ def write_settings(source: Source, out: Path, dtype: str) -> None:
     Args:
         source: The run.
         out: The new folder.
-        dtype: What the weights are kept in, for the config; "keep" leaves what it says.
+        dtype: What the weights are kept in, for the config; "keep" takes what they are in already.
 
     Raises:
         ModelError: Tokenizer or processor are missing.
@@ -73,11 +73,13 @@ def hugging_face_config(source: Source, base: Path | None, dtype: str) -> dict[s
         read = json.loads(path.read_text(encoding="utf-8"))
         own = read if read.get("model_type") == own.get("model_type") else own
     config = _cleaned(own)
+    # A base may say bfloat16 where training in float32 has left float32: loaders go by what is said.
+    kept = source.dtype() if dtype == "keep" else dtype
+    for part in (config, *(value for value in config.values() if isinstance(value, dict))):
+        for key in ("torch_dtype", "dtype"):
+            if key in part and kept is not None:
+                part[key] = kept
     if dtype != "keep":
-        for part in (config, *(value for value in config.values() if isinstance(value, dict))):
-            for key in ("torch_dtype", "dtype"):
-                if key in part:
-                    part[key] = dtype
         config["torch_dtype"] = dtype
     return config
 

@@ -5,6 +5,8 @@ Takes a folder; gives weights one after the other, in Hugging Face's names and l
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,7 @@ from paddle_ground.errors import ModelError
 from paddle_ground.export.adapter import CONFIG, Adapter, Heads
 
 DTYPES = ("keep", "float32", "bfloat16", "float16")
+_DTYPE_NAMES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,18 @@ class Source:
                 f"first {left[0]}; "
                 "name its own base with --base"
             )
+
+    def dtype(self) -> str | None:
+        """Tell what most numbers are kept in, "float32" for example; none where it is something else."""
+        from safetensors import safe_open
+
+        numbers: Counter[str] = Counter()
+        for file in self.checkpoint.weight_files:
+            with safe_open(file, framework="numpy") as stream:
+                for name in stream.keys():
+                    part = stream.get_slice(name)
+                    numbers[part.get_dtype()] += math.prod(part.get_shape())
+        return _DTYPE_NAMES.get(max(numbers, key=lambda kind: numbers[kind], default=""))
 
     def _merged(self, name: str, weight: NDArray[Any]) -> NDArray[Any]:
         delta = self.adapter.delta(name) if self.adapter else None

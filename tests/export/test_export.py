@@ -74,6 +74,23 @@ def test_bfloat16_halves_the_file_and_is_said_in_the_config(models: dict[str, Pa
     load_model(tmp_path / "out")
 
 
+def test_the_config_says_what_the_weights_are_in_whatever_the_base_says(
+    models: dict[str, Path], tmp_path: Path
+) -> None:
+    """Published bases say bfloat16; training in float32 leaves float32, which loaders would cut off."""
+    base, run = (shutil.copytree(models["test"], tmp_path / name) for name in ("base", "run"))
+    config = json.loads((base / "config.json").read_text())
+    config |= {"torch_dtype": "bfloat16", "text_config": {**config["text_config"], "dtype": "bfloat16"}}
+    (base / "config.json").write_text(json.dumps(config))
+    (run / "resolved.yaml").write_text(f"model_name_or_path: {base}\n")
+    export(ExportOptions(run, tmp_path / "out"))
+    written = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert (written["torch_dtype"], written["text_config"]["dtype"]) == ("float32", "float32")
+    export(ExportOptions(tmp_path / "out", tmp_path / "half", dtype="bfloat16"))
+    export(ExportOptions(tmp_path / "half", tmp_path / "again"))
+    assert json.loads((tmp_path / "again" / "config.json").read_text())["torch_dtype"] == "bfloat16"
+
+
 def test_the_trainers_own_keys_stay_out_of_the_config_and_limits_go_along(
     models: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -86,7 +103,7 @@ def test_the_trainers_own_keys_stay_out_of_the_config_and_limits_go_along(
     config["text_config"] |= {"architectures": ["Other"], "tensor_model_parallel_size": -1}
     (run / "config.json").write_text(json.dumps(config))
     grounding = {
-        "coordinate_space": "relative_1000", "answer_format": "json", "prompt": "Task: Object Detection",
+        "coordinate_space": "relative_1000", "answer_format": "json", "prompt": "Find: a | b\nin it",
         "min_pixels": 4096, "max_pixels": 9216, "class_names": ["cat | dog"],
     }  # fmt: skip
     (run / "grounding.json").write_text(json.dumps(grounding))
@@ -110,6 +127,7 @@ def test_the_trainers_own_keys_stay_out_of_the_config_and_limits_go_along(
         "`ab12`",
         "train.jsonl",
         "cat \\| dog",
+        "| detection prompt | `Find: a \\| b in it` |",
         "json",
         "paddle-ground ground out picture.jpg 'the red cup'",
     ):
