@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from paddle_ground.boxes import BoolArray, FloatArray, as_boxes, coverage_matrix, iou_matrix
+from paddle_ground.errors import EvaluationError
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,9 @@ def match_boxes(
 
     Returns:
         Row numbers into the arguments.
+
+    Raises:
+        EvaluationError: The threshold is another number.
     """
     (matches,) = match_at_thresholds(predicted_xyxy, scores, truth_xyxy, truth_is_crowd, (iou_threshold,))
     return matches
@@ -81,6 +85,9 @@ def match_at_thresholds(
     iou_thresholds: Sequence[float],
 ) -> tuple[Matches, ...]:
     """Do what `match_boxes` does at several thresholds, with the overlaps measured once."""
+    for threshold in iou_thresholds:
+        if not 0 < threshold <= 1:
+            raise EvaluationError(f"IoU threshold {threshold:g}: expected above 0 and up to 1, such as 0.5")
     predicted, truth = as_boxes(predicted_xyxy), as_boxes(truth_xyxy)
     crowd: BoolArray = np.asarray(truth_is_crowd, dtype=np.bool_).reshape(-1)
     ious = iou_matrix(predicted, truth)

@@ -182,8 +182,12 @@ def _speed(axes: Any, curves: RunCurves, _: float) -> None:
 
 
 def to_json(curves: RunCurves) -> str:
-    """Give the series as JSON: name -> [[step, value], ...]."""
+    """Give the series as JSON: name -> [[step, value], ...]; null for what is no finite number."""
     pairs = {
-        name: list(zip(series.steps, series.values, strict=True)) for name, series in curves.series.items()
+        name: [
+            (step, value if math.isfinite(value) else None)
+            for step, value in zip(series.steps, series.values, strict=True)
+        ]
+        for name, series in curves.series.items()
     }
-    return json.dumps(pairs)
+    return json.dumps(pairs, allow_nan=False)

@@ -250,4 +250,6 @@ def _samples(path: Path) -> tuple[tuple[Part, ...], ...]:
 def _plain(report: Rehearsal) -> Mapping[str, Any]:
     from dataclasses import asdict
 
-    return {**asdict(report), "config": str(report.config), "folder": str(report.folder)}
+    # NaN is what a problem is told for, and no JSON.
+    losses = [(step, loss if math.isfinite(loss) else None) for step, loss in report.losses]
+    return {**asdict(report), "config": str(report.config), "folder": str(report.folder), "losses": losses}

@@ -56,6 +56,13 @@ def test_unanswered_images_are_left_out_when_asked(tmp_path: Path, half: Path) -
     assert run_cli("eval", predictions, predictions, truth, "--compare", "--only-predicted") == 2
 
 
+@pytest.mark.parametrize("iou", [50, 0, -0.5, float("nan")])
+def test_a_threshold_that_is_no_overlap_is_refused(tmp_path: Path, whole: Path, iou: float) -> None:
+    with pytest.raises(EvaluationError, match=r"IoU threshold \S+: expected above 0 and up to 1"):
+        evaluate_files(whole / "predictions.jsonl", whole / "val.truth.json", tmp_path / "report", iou)
+    assert not (tmp_path / "report").exists()
+
+
 def run_cli(*words: object) -> int:
     with pytest.raises(SystemExit) as stop:
         main([str(word) for word in words])

@@ -72,6 +72,14 @@ def test_the_command_draws_into_the_run_and_prints_numbers(run: Path) -> None:
     assert numbers["eval_ap50"] == [[20, 0.1], [40, 0.4]]
 
 
+def test_what_is_no_number_is_null_in_json(tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").write_text(
+        '{"step": 1, "loss": NaN}\n{"step": 2, "loss": 2.0}\n', encoding="utf-8"
+    )
+    text = CliRunner().invoke(app, ["curves", str(tmp_path), "--json"]).stdout
+    assert json.loads(text, parse_constant=pytest.fail) == {"loss": [[1, None], [2, 2.0]]}
+
+
 def test_a_folder_without_a_log_is_named(tmp_path: Path) -> None:
     with pytest.raises(TrainError, match=r"log\.jsonl: no logged step; name the output_dir"):
         read_curves(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -256,6 +257,16 @@ def test_a_model_that_is_nowhere_is_refused() -> None:
 def test_gpus_that_cannot_be_parted_are_refused() -> None:
     with pytest.raises(ConfigError, match="6 GPUs cannot be parted into groups of 4"):
         make_plan(load_config(EIGHT), Machine(6))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"gpu_memory": 0}, {"gpu_memory": math.inf}, {"reserve": math.nan}, {"reserve": math.inf},
+              {"reserve": -1}, {"utilisation": 40}, {"peak_tflops": math.nan}],
+)  # fmt: skip
+def test_a_machine_that_cannot_be_is_refused(wrong: dict[str, float]) -> None:
+    (name,) = wrong
+    with pytest.raises(ConfigError, match=f"{name} is .*expected a"):
+        Machine(**wrong)
 
 
 def test_the_command_prints_json_and_tells_by_its_exit_code() -> None:

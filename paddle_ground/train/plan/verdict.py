@@ -7,6 +7,7 @@ again like any other YAML. Knows no formula.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -58,12 +59,12 @@ class Machine:
             ConfigError: One is broken.
         """
         for name in ("gpus", "gpu_memory", "peak_tflops"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}; expected more than 0")
+            if not 0 < getattr(self, name) < math.inf:
+                raise ConfigError(f"{name} is {getattr(self, name)}; expected a number above 0")
         if not 0 < self.utilisation <= 1:
             raise ConfigError(f"utilisation is {self.utilisation}; expected a share, above 0 and up to 1")
-        if self.reserve < 0:
-            raise ConfigError(f"reserve is {self.reserve}; expected 0 GiB or more")
+        if not 0 <= self.reserve < math.inf:
+            raise ConfigError(f"reserve is {self.reserve}; expected a number of GiB, 0 or more")
 
 
 @dataclass(frozen=True, slots=True)
