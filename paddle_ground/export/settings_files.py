@@ -17,9 +17,9 @@ from paddle_ground.files import write_text
 
 # What PaddleFormers' trainer adds to a config for its own use.
 _TRAINERS_OWN = {
-    "enable_auto_parallel", "fuse_rms_norm", "is_lora", "max_sequence_length", "paddleformers_version",
-    "pp_seg_method", "seq_length", "tensor_model_parallel_size", "use_cache", "use_fast_layer_norm",
-    "_attn_implementation",
+    "enable_auto_parallel", "fuse_rms_norm", "is_lora", "max_sequence_length", "muon_configs",
+    "paddleformers_version", "pp_seg_method", "seq_length", "tensor_model_parallel_size", "use_cache",
+    "use_fast_layer_norm", "_attn_implementation",
 }  # fmt: skip
 _TOKENIZER = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",

@@ -100,6 +100,7 @@ def test_the_trainers_own_keys_stay_out_of_the_config_and_limits_go_along(
         (run / path.name).write_bytes(path.read_bytes())
     config = json.loads((run / "config.json").read_text())
     config |= {"paddleformers_version": "1.2.0", "pp_seg_method": "x", "use_cache": False}
+    config["muon_configs"] = {"muon_ffn_split": True}
     config["text_config"] |= {"architectures": ["Other"], "tensor_model_parallel_size": -1}
     (run / "config.json").write_text(json.dumps(config))
     grounding = {
@@ -116,7 +117,7 @@ def test_the_trainers_own_keys_stay_out_of_the_config_and_limits_go_along(
     (tmp_path / "metrics.json").write_text('{"ap50": 0.25, "note": "x"}')
     export(ExportOptions(run, tmp_path / "out", metrics=tmp_path / "metrics.json"))
     written = json.loads((tmp_path / "out" / "config.json").read_text())
-    assert not {"paddleformers_version", "pp_seg_method", "use_cache"} & written.keys()
+    assert not {"paddleformers_version", "pp_seg_method", "use_cache", "muon_configs"} & written.keys()
     assert not {"architectures", "tensor_model_parallel_size"} & written["text_config"].keys()
     processor = json.loads((tmp_path / "out" / "preprocessor_config.json").read_text())
     assert processor["size"]["longest_edge"] == processor["max_pixels"] == 9216
