@@ -195,7 +195,10 @@ def stop(folder: Path, patience_s: float = 30.0) -> None:
     ):
         if process_of(folder) != pid:
             return
-        os.kill(pid, number)
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:  # it ended by itself just now
+            return
         until = time.monotonic() + patience
         while time.monotonic() < until and process_of(folder) == pid:
             time.sleep(0.1)

@@ -90,6 +90,20 @@ def test_one_that_does_not_listen_is_killed(tmp_path) -> None:
         process.wait()
 
 
+def test_one_that_ends_just_before_it_is_stopped_is_stopped(tmp_path, child, monkeypatch) -> None:
+    record(tmp_path, child.pid, birth(child.pid))
+    really = os.kill
+
+    def too_late(pid: int, number: int) -> None:
+        really(pid, signal.SIGKILL)
+        child.wait()
+        really(pid, number)
+
+    monkeypatch.setattr(os, "kill", too_late)
+    stop(tmp_path)
+    assert state(tmp_path) == "stopped"
+
+
 def test_a_training_of_somebody_else_is_seen_by_its_lock(tmp_path) -> None:
     with (tmp_path / ".training.lock").open("w") as lock:
         before = signature(tmp_path)
