@@ -12,6 +12,7 @@ Knows nothing of answer formats: what stands in the assistant's turn is text her
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ IMAGE_MARK = "<image>"
 REF_MARK = "<ref-object>"
 BOX_MARK = "<bbox>"
 ROLES = ("system", "user", "assistant")
+_SURROGATE = "\\ud"  # How JSON writes halves of a pair: the only way that one can come in.
+_MAX_NUMBER = 1 << 63
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +94,12 @@ def sample_from_line(line: str, where: str) -> Sample:
         where: `file:line`, to open an error message.
 
     Raises:
-        RecordError: The line is no such record, or its marks don't match its images, refs and boxes.
+        RecordError: The line is no such record, its marks don't match its images, refs and boxes, or a text
+            is no valid Unicode.
     """
     fields = parse_object(line, where)
+    if _SURROGATE in line.lower():
+        _refuse_half_pairs(fields, where)
     messages = tuple(_message(turn) for turn in fields.objects("messages"))
     if not messages:
         raise RecordError(f"{where}: `messages` is empty; a sample needs at least a user turn")
@@ -170,6 +176,16 @@ def resolve_image(samples_path: str | os.PathLike[str], image: str) -> Path:
     return root / relative
 
 
+def _refuse_half_pairs(fields: Fields, where: str) -> None:
+    """Refuse what no file and no terminal can hold."""
+    try:
+        json.dumps({name: fields.value(name) for name in fields.names()}, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise RecordError(
+            f"{where}: a text holds half a surrogate pair; it is no valid Unicode, write it anew"
+        ) from error
+
+
 def _message(turn: Fields) -> Message:
     role = turn.text("role")
     if role not in ROLES:
@@ -180,12 +196,12 @@ def _message(turn: Fields) -> Message:
 def _box(value: Any, index: int, where: str) -> tuple[int, int, int, int]:
     if isinstance(value, list) and len(value) == 4:
         # PaddleFormers truncates with int(): 0.37 (a box scaled to 0..1) would silently become 0.
-        whole = [int(v) for v in value if _is_whole(v)]
+        whole = [int(v) for v in value if _is_whole(v) and abs(v) < _MAX_NUMBER]
         if len(whole) == 4:
             return whole[0], whole[1], whole[2], whole[3]
     raise RecordError(
-        f"{where}: objects.bbox[{index}] is {value!r}, expected 4 whole numbers x1, y1, x2, y2 in the "
-        "model's coordinate space (0..1000 for Qwen3-VL); convert pixels with `paddle-ground prepare`"
+        f"{where}: objects.bbox[{index}] is {repr(value)[:80]}, expected 4 whole numbers x1, y1, x2, y2 "
+        "in the model's coordinate space (0..1000 for Qwen3-VL); convert pixels with `paddle-ground prepare`"
     )
 
 

@@ -61,6 +61,10 @@ def test_any_sample_survives_the_way_through_a_line(sample):
     assert sample_from_line(line, "x:1") == sample
 
 
+def test_a_whole_surrogate_pair_is_a_character():
+    assert sample_from_line(changed(ref=["one", "\U0001f600"]), "x:1").refs[1] == "\U0001f600"
+
+
 def test_a_sample_without_objects_is_read():
     line = '{"messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "hello"}]}'
     sample = sample_from_line(line, "x:1")
@@ -98,7 +102,10 @@ def changed(**objects: object) -> str:
         (changed(bbox=[[0.1, 0.2, 0.3, 0.4]] * 2), r"x:7: objects.bbox\[0\] is \[0.1, .*4 whole numbers"),
         (changed(bbox=[[1, 2, 3, 4], [1, 2, 3]]), r"x:7: objects.bbox\[1\] is \[1, 2, 3\]"),
         (changed(bbox=[[1, 2, 3, True]] * 2), r"objects.bbox\[0\]"),
+        (changed(bbox=[[1, 2, 10**400, 4]] * 2), r"objects.bbox\[0\] is \[1, 2, 1000.{1,80}4 whole numbers"),
         (changed(bbox=7), "`bbox` should be a list, found a number"),
+        (changed(ref=["one", "t\ud83dwo"]), "x:7: a text holds half a surrogate pair"),
+        (LINE.replace("9.jpg", r"\uDE00.jpg"), "x:7: a text holds half a surrogate pair"),
     ],
 )
 def test_a_wrong_line_is_named(line, message):
