@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
 
@@ -267,6 +268,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     words = list(sys.argv[1:] if arguments is None else arguments)
     # People add --debug to the end of the line that just failed; it is an option of the program.
     debug = "--debug" in words
+    if isinstance(sys.stdout, TextIOWrapper):
+        # Names of files need not be text; a result is not to be lost over how one of them is shown.
+        sys.stdout.reconfigure(errors="backslashreplace")
     words = ["--debug"] * debug + [word for word in words if word != "--debug"]
     try:
         app(args=words, prog_name="paddle-ground")

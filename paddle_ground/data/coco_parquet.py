@@ -74,7 +74,9 @@ class CocoParquet:
             with open_shard(shard) as file:
                 declared = declared or declared_classes(file, shard)
                 check_columns(file, shard)
-                digest.update(f"{shard.name} {shard.split} {shard.path.stat().st_size} ".encode())
+                digest.update(
+                    f"{shard.name} {shard.split} {shard.path.stat().st_size} ".encode(errors="replace")
+                )
                 digest.update(footer(shard.path))
                 first_row = 0
                 for number in range(file.metadata.num_row_groups):

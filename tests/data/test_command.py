@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from paddle_ground.cli import app
@@ -76,3 +82,32 @@ def test_what_was_left_out_is_said_with_places():
         "  skipped 1 (bad image): b:7",
         "  skipped 4 (nan box): a:1 box 0; a:2 box 0; a:3 box 0; ...",
     ]
+
+
+@pytest.mark.parametrize("kind", ["labelme", "swift"])
+def test_names_of_files_need_not_be_text(tmp_path, project_root, kind):
+    # As archives made on Windows unpack; a terminal's locale other than C writes UTF-8 strictly.
+    source = tmp_path / "set"
+    source.mkdir()
+    Image.new("RGB", (100, 80)).save(source / "a.jpg")
+    shape = {"label": "cat", "points": [[1, 2], [50, 60]], "shape_type": "rectangle"}
+    turns = [{"role": "user", "content": "<image>?"}, {"role": "assistant", "content": "<ref-object><bbox>"}]
+    file, row = {
+        "labelme": ("caf\udce9.json", {"shapes": [shape], "imagePath": "a.jpg"}),
+        "swift": (
+            "caf\udce9.jsonl",
+            {"messages": turns, "images": ["a.jpg"], "objects": {"ref": ["cat"], "bbox": [[1, 2, 50, 60]]}},
+        ),
+    }[kind]
+    (source / file).write_text(json.dumps(row))
+    done = subprocess.run(
+        [sys.executable, "-m", "paddle_ground", "prepare", source, tmp_path / "out", "--val-ratio", "0"],
+        env=os.environ | {"PYTHONIOENCODING": "utf-8:strict"},
+        cwd=project_root,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert r"caf\udce9.json" in done.stdout
+    assert read_meta(tmp_path / "out" / "train.meta.json").counts["boxes"] == 1

@@ -128,7 +128,8 @@ class CocoJson:
     def _stamp(self) -> str:
         digest = hashlib.sha256(f"{self._layout} {self.class_names}".encode(errors="replace"))
         for part, pictures in zip(self._parts, self._pictures, strict=True):
-            digest.update(f"{part.file.name} {part.file.split} {sha256_file(part.file.path)}\n".encode())
+            said = f"{part.file.name} {part.file.split} {sha256_file(part.file.path)}\n"
+            digest.update(said.encode(errors="replace"))
             for name in part.image_names:
                 digest.update(f"{name} {pictures.stamp(name)}\n".encode(errors="replace"))
         return digest.hexdigest()

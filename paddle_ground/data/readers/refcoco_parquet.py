@@ -66,7 +66,9 @@ class RefcocoParquet:
         chunks: list[Chunk] = []
         self._pictures = Pictures(self._root)
         for shard in shards:
-            digest.update(f"{shard.name} {shard.split} {shard.path.stat().st_size}\n".encode())
+            digest.update(
+                f"{shard.name} {shard.split} {shard.path.stat().st_size}\n".encode(errors="replace")
+            )
             for group, rows, size in self._scan(shard):
                 for row in rows:
                     evidence += _weigh(row)

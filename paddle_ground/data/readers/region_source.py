@@ -141,7 +141,8 @@ class RegionSource:
         """Give the image and the place of each row of a file."""
         file = self._files[number]
         self._waiting = []
-        self._digest.update(f"{file.name} {file.split} {sha256_file(file.path)}\n".encode())
+        said = f"{file.name} {file.split} {sha256_file(file.path)}\n"
+        self._digest.update(said.encode("utf-8", errors="replace"))
         for row in scan_rows(file.path, file.name):
             found = self._understand(row.value, f"{file.name}:{row.line}")
             self._weigh(found)

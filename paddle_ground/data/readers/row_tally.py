@@ -76,7 +76,8 @@ class RowTally:
         """Take note of a file, and of the images that its rows name; the file before is finished."""
         self._pictures, self._waiting = pictures, []
         self._seen.clear()  # Another file may mean another image by the same name.
-        self._digest.update(f"{file.name} {file.split} {sha256_file(file.path)}\n".encode())
+        said = f"{file.name} {file.split} {sha256_file(file.path)}\n"
+        self._digest.update(said.encode("utf-8", errors="replace"))
 
     def leave_out(self, kind: str, where: str) -> None:
         """Take note of a row that can't be used."""
