@@ -22,6 +22,7 @@ from typing import Literal, TypeAlias
 from paddle_ground._answers_found import AnswerFormat, Candidate, Repair
 from paddle_ground._answers_json import BOX_KEY, LABEL_KEY
 from paddle_ground._answers_marks import MarkedText, fill_marks, label_fault, reserved_mark, take_marks
+from paddle_ground._answers_named import NamedBox, named_boxes
 from paddle_ground._answers_scan import answer_body, says_plain_box, scan
 from paddle_ground._answers_script import SCRIPT_LABEL, AnswerScript, answer_script
 from paddle_ground.errors import AnswerError
@@ -33,6 +34,7 @@ __all__ = [
     "AnswerRegion",
     "AnswerScript",
     "MarkedText",
+    "NamedBox",
     "ParsedAnswer",
     "Repair",
     "Status",
@@ -40,6 +42,7 @@ __all__ = [
     "answer_format",
     "answer_script",
     "fill_marks",
+    "named_boxes",
     "parse",
     "render",
     "render_target",

@@ -101,7 +101,7 @@ def imports(module: str, into_functions: bool) -> list[tuple[int, str]]:
 
 
 def texts(path: Path) -> Iterator[tuple[int, str]]:
-    """List (line, text) of the strings in a file, docstrings left out."""
+    """List (line, text) of the strings in a file, those of bytes too, docstrings left out."""
     tree = ast.parse(path.read_text())
     docstrings = {
         id(node.body[0].value)
@@ -111,8 +111,11 @@ def texts(path: Path) -> Iterator[tuple[int, str]]:
         and isinstance(node.body[0], ast.Expr)
     }
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
-            yield node.lineno, node.value
+        if not isinstance(node, ast.Constant) or id(node) in docstrings:
+            continue
+        if isinstance(node.value, str | bytes):
+            text = node.value if isinstance(node.value, str) else node.value.decode("latin-1")
+            yield node.lineno, text.replace("\\|", "|")  # as patterns write it
 
 
 @pytest.mark.parametrize("module", SOURCES)

@@ -14,21 +14,12 @@ With a grammar, probabilities are those among the tokens that it allowed, and fo
 from __future__ import annotations
 
 import math
-import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from paddle_ground.answers import AnswerRegion, CoordMax, parse
+from paddle_ground.answers import AnswerRegion, CoordMax, named_boxes, parse
 from paddle_ground.infer.vocabulary import Vocabulary
-
-_NAMED_BOX = re.compile(
-    rb"<\|object_ref_start\|>(?P<label>[^<]*)<\|object_ref_end\|>"
-    rb"<\|box_start\|>(?P<box>[^<]*)<\|box_end\|>"
-    rb'|\{\s*"bbox_2d"\s*:\s*\[(?P<box_>[^\]]*)\]\s*,\s*"label"\s*:\s*"(?P<label_>(?:[^"\\]|\\.)*)"\s*\}'
-)
-_DIGITS = re.compile(rb"\d+")
-
-Span = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +45,21 @@ def scored_regions(
         The well-formed regions, in the order of the text.
     """
     text, starts = vocabulary.offsets(token_ids)
-    for match in _NAMED_BOX.finditer(text):
-        found = parse(match.group().decode(errors="replace"), None, coord_max).regions
-        if not found:
-            continue
-        names = ("label", "box") if match.group("label") is not None else ("label_", "box_")
-        label, box = match.span(names[0]), match.span(names[1])
-        digits = [(box[0] + m.start(), box[0] + m.end()) for m in _DIGITS.finditer(text[slice(*box)])]
-        score = _mean_probability([label], starts, logprobs) * _mean_probability(digits, starts, logprobs)
-        yield ScoredRegion(found[0], score)
+    for one in named_boxes(text):
+        found = parse(one.text, None, coord_max).regions
+        if found:
+            sure = _mean_probability([one.label], starts, logprobs)
+            yield ScoredRegion(found[0], sure * _mean_probability(one.digits, starts, logprobs))
 
 
-def _mean_probability(spans: Sequence[Span], starts: Sequence[int], logprobs: Sequence[float]) -> float:
+def _mean_probability(
+    spans: Sequence[tuple[int, int]], starts: Sequence[int], logprobs: Sequence[float]
+) -> float:
     """Geometric mean over the tokens that touch a span; 1 where none does."""
-    chosen = [
-        logprob
-        for logprob, start, end in zip(logprobs, starts[:-1], starts[1:], strict=True)
-        if any(start < high and low < end for low, high in spans)
-    ]
+    touched = {
+        token
+        for low, high in spans
+        for token in range(bisect_right(starts, low) - 1, bisect_left(starts, high))
+    }
+    chosen = [logprobs[token] for token in sorted(touched)]
     return min(1.0, math.exp(sum(chosen) / len(chosen))) if chosen else 1.0

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from PIL import Image
 
+from paddle_ground.answers import AnswerFormat, AnswerRegion, render
 from paddle_ground.infer import Answer, Engine
 from paddle_ground.infer.grounding import read_answer
 from paddle_ground.infer.scores import scored_regions
@@ -35,6 +36,19 @@ def test_label_and_digits_count_and_marks_don_t(engine: Engine) -> None:
         first, *_ = scored_regions(*odds(engine, text, probability), engine.vocabulary, 1000)
         assert (first.region.label, first.region.box) == ("cup", (1, 20, 300, 40))
         assert first.score == pytest.approx(0.5 * 0.25)
+
+
+@pytest.mark.parametrize("label", ["size <5 cm", "a</b", 'the "x"', "{1} [2]"])
+@pytest.mark.parametrize("fmt", AnswerFormat)
+def test_a_region_has_a_score_of_its_own_whatever_its_name_holds(
+    engine: Engine, label: str, fmt: AnswerFormat
+) -> None:
+    regions = [AnswerRegion(label, (1, 20, 300, 40)), AnswerRegion("cup", (555, 555, 777, 777))]
+    ids, logprobs = odds(engine, render(regions, fmt), lambda piece: 0.5 if piece in "57" else 1.0)
+    found = list(scored_regions(ids, logprobs, engine.vocabulary, 1000))
+    assert [one.region.label for one in found] == [label, "cup"]
+    assert found[1].score == pytest.approx(0.5)
+    assert found[0].score > 0.5
 
 
 def test_the_mean_is_geometric_and_characters_may_span_tokens(engine: Engine) -> None:
