@@ -112,7 +112,7 @@ def _read(fields: Fields, file: AnnotationFile) -> Instances:
         names=names,
         above=frozenset(str(one.value("supercategory")) for one in categories),
         image_ids=np.array(list(places), dtype=np.int64),
-        image_names=tuple(image.text("file_name") for image in images),
+        image_names=tuple(map(_image_name, images)),
         sizes_wh=np.array([read_size(image) or (0, 0) for image in images], dtype=np.int64).reshape(-1, 2),
         boxes=np.array([row[1] for row in rows], dtype=np.float64).reshape(-1, 4),
         has_corners=np.array([row[2] for row in rows], dtype=np.bool_),
@@ -123,6 +123,13 @@ def _read(fields: Fields, file: AnnotationFile) -> Instances:
         dropped=dropped,
         repeated=tuple(repeated),
     )
+
+
+def _image_name(image: Fields) -> str:
+    if image.has("coco_url") and not image.has("file_name"):
+        # LVIS names its images by COCO's addresses alone: .../val2017/000000397133.jpg
+        return "/".join(image.text("coco_url").split("/")[-2:])
+    return image.text("file_name")
 
 
 def _id(fields: Fields) -> int:

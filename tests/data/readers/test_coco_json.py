@@ -205,6 +205,17 @@ def test_annotations_without_image_or_shape_are_counted(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("folder", ["val2017", "images"])
+def test_lvis_names_its_images_by_their_addresses(tmp_path: Path, folder: str) -> None:
+    url = "http://images.cocodataset.org/val2017/000000397133.jpg"
+    images = [{"id": 397133, "coco_url": url, "width": 40, "height": 30, "neg_category_ids": []}]
+    write_coco(tmp_path, images=images, annotations=[])
+    (tmp_path / folder).mkdir(exist_ok=True)
+    (tmp_path / "images" / "a.jpg").rename(tmp_path / folder / "000000397133.jpg")
+    (row,) = rows_of(FORMAT.open(tmp_path, ReaderOptions()))
+    assert row.read_image() == (tmp_path / folder / "000000397133.jpg").read_bytes()
+
+
 OURS = {
     "coco40", "roboflow_exports/sharks-tiny-coco", "roboflow_exports/sharks-tiny-coco/train",
     "datumaro_assets/coco_dataset/coco", "datumaro_assets/coco_dataset/coco_instances",
