@@ -74,6 +74,7 @@ def ask(engine: Engine, number: int, job: Job, max_context: int) -> Asked:
         DataError: An image can't be read, or boxes are asked for without one.
         RecordError: Marks and images don't match.
         ConfigError: A blank phrase or class name.
+        BoxError: Boxes are asked for among images in whose different pixels the model speaks.
     """
     images = [_open(number, blob) for number, blob in enumerate(job.images, start=1)]
     if not images and (job.search is not None or job.boxes is not None or job.constrained):
@@ -88,6 +89,8 @@ def ask(engine: Engine, number: int, job: Job, max_context: int) -> Asked:
             f"share {max_context}; ask less, send smaller images, or lower max_tokens"
         )
     row = _row(engine, job, read, min(job.limit, room), prompt)
+    if row.constraint and row.constraint.restricts:  # as `predict` does; free words may be of any image
+        engine.coordinate_space.refuse_several_borders((read.size_wh, *read.more_sizes_wh))
     return Asked(number, job, prompt, row, Telling(row, engine.vocabulary, job.stop))
 
 

@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from paddle_ground.errors import ModelError
+from paddle_ground.errors import BoxError, ModelError
 from paddle_ground.infer import Engine, Request, Sampling, ground
 from paddle_ground.records import Message
 from paddle_ground.serve import BoxLayout, Delta, Done, Job, Search, Service, thread_worker
+from paddle_ground.serve.asking import ask
 from paddle_ground.serve.refusals import (
     BadRequestError,
     BrokenError,
@@ -132,6 +133,21 @@ def test_boxes_come_as_the_layout_says(service: Service, photo: Photo, engine: E
     (last,) = service.stream(chat(photo(64, 64), "cup?", max_tokens=90, boxes=layout, stream=True))
     assert isinstance(last, Done)
     assert last.rest == last.text == done.text
+
+
+def test_boxes_in_pixels_of_several_sizes_are_refused_as_predict_does(engine: Engine, photo: Photo) -> None:
+    assert engine.grounding is not None
+    absolute = Engine(engine.loaded, replace(engine.grounding, coordinate_space="absolute_resized"))
+
+    def pair(second: bytes, **settings: Any) -> Job:
+        return Job((photo(), second), (Message("user", "<image><image>cup?"),), max_tokens=9, **settings)
+
+    for settings in ({"boxes": BoxLayout("where", "what")}, {"constrained": True}):
+        with pytest.raises(BoxError, match="nothing says of which image a box is"):
+            ask(absolute, 1, pair(photo(300, 200), **settings), 4096)
+        assert ask(absolute, 1, pair(photo(seed=1), **settings), 4096).row  # one size
+        assert ask(engine, 1, pair(photo(300, 200), **settings), 4096).row  # parts of any image
+    assert ask(absolute, 1, pair(photo(300, 200)), 4096).row  # a conversation
 
 
 @pytest.mark.parametrize(
