@@ -1,8 +1,8 @@
 """Reads referring expressions out of parquet shards, a row group at a time.
 
 Takes a folder of shards (or one) with the columns that `refcoco` knows, gives one `SourceRow` for the rows of
-a row group that are about the same image. Images stand in the shard, or are named by a path. Knows
-nothing of JSON files.
+a split that are about the same image, where the first of them stands. Images stand in the shard, or are named
+by a path. Knows nothing of JSON files.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,12 +36,16 @@ _CLASS_IDS = {ANY_OBJECT: 0}
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """One row group: where it begins, and the rows of each of its images."""
+    """One row group: where it begins, and the rows of each image that no group before it has.
+
+    `more`: what later groups say of an image, by the place of its first row here.
+    """
 
     shard: Shard
     number: int
     first_row: int
     images: tuple[tuple[int, ...], ...]
+    more: dict[int, list[RegionRow]] = field(default_factory=dict)
 
 
 class RefcocoParquet:
@@ -65,6 +69,7 @@ class RefcocoParquet:
         digest = hashlib.sha256()
         chunks: list[Chunk] = []
         self._pictures = Pictures(self._root)
+        seen: _Seen = {}
         for shard in shards:
             digest.update(
                 f"{shard.name} {shard.split} {shard.path.stat().st_size}\n".encode(errors="replace")
@@ -75,6 +80,9 @@ class RefcocoParquet:
                     digest.update(repr((row.image, row.boxes, row.phrases)).encode("utf-8", errors="replace"))
                 if not self._groups:
                     self._pictures.settle(row.image for row in rows)
+                group = _without_seen(group, rows, seen)
+                if not group.images:
+                    continue
                 chunks.append(Chunk(len(chunks), shard.split, len(group.images), size))
                 self._groups.append(group)
         self.chunks = tuple(chunks)
@@ -118,6 +126,7 @@ class RefcocoParquet:
                 yield self._row(group, [regions[row] for row in image], place, read_image)
 
     def _row(self, group: _Group, rows: list[RegionRow], place: int, read_image: Any) -> SourceRow:
+        rows = rows + group.more.get(place, [])
         where = f"{group.shard.name}:{group.first_row + place}"
         return source_row(rows, self._layout, _CLASS_IDS, read_image, where)
 
@@ -134,6 +143,25 @@ class RefcocoParquet:
             images = tuple(tuple(places) for places in by_name.values())
             yield _Group(shard, number, first_row, images), rows, group.total_byte_size
             first_row += group.num_rows
+
+
+_Seen = dict[tuple[str, str, tuple[int, int] | None], tuple[_Group, int]]
+"""By split, name and size of an image: the first group that has it, and the place of its first row there."""
+
+
+def _without_seen(group: _Group, rows: list[RegionRow], seen: _Seen) -> _Group:
+    """Hand what is said of images that earlier groups have to those; as rows of their own they'd be copies."""
+    own: list[tuple[int, ...]] = []
+    more: dict[int, list[RegionRow]] = {}
+    left = replace(group, images=(), more=more)
+    for places in group.images:
+        first = rows[places[0]]
+        earlier, place = seen.setdefault((group.shard.split, first.image, first.size_wh), (left, places[0]))
+        if earlier is left:
+            own.append(places)
+        else:
+            earlier.more.setdefault(place, []).extend(rows[one] for one in places)
+    return replace(left, images=tuple(own))
 
 
 def _shards(path: Path, options: ReaderOptions) -> tuple[tuple[Shard, ...], tuple[str, ...]]:

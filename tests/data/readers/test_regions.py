@@ -73,7 +73,8 @@ def jpeg(size_wh=(200, 100)) -> bytes:
     return stream.getvalue()
 
 
-def test_the_parquet_of_lmms_lab(tmp_path, open_as, rows_of):
+@pytest.mark.parametrize("group_rows", [3, 2])
+def test_the_parquet_of_lmms_lab(tmp_path, open_as, rows_of, group_rows):
     rows = [
         {
             "question_id": str(number),
@@ -92,7 +93,8 @@ def test_the_parquet_of_lmms_lab(tmp_path, open_as, rows_of):
             ]
         )
     ]
-    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "val-00000-of-00001.parquet")
+    table = pa.Table.from_pylist(rows)
+    pq.write_table(table, tmp_path / "val-00000-of-00001.parquet", row_group_size=group_rows)
     source = open_as("refcoco", tmp_path, layout="xywh")
     found = rows_of(source)
     assert [row.image_id for row in found] == [580957, 9]
@@ -100,7 +102,7 @@ def test_the_parquet_of_lmms_lab(tmp_path, open_as, rows_of):
     np.testing.assert_allclose(found[0].boxes_xyxy_px, [[10, 10, 40, 15], [100, 50, 190, 90]])
     for row in source.read(source.chunks[0], np.array([1])):
         assert bytes(row.read_image()) == jpeg()
-    assert source.chunks[0].split == "val"
+    assert [(chunk.split, chunk.rows) for chunk in source.chunks] == [("val", 2)]
 
 
 def test_the_parquet_of_jxu124_names_its_images(tmp_path, write_image, open_as, rows_of):
