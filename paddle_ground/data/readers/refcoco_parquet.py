@@ -150,7 +150,7 @@ _Seen = dict[tuple[str, str, tuple[int, int] | None], tuple[_Group, int]]
 
 
 def _without_seen(group: _Group, rows: list[RegionRow], seen: _Seen) -> _Group:
-    """Hand what is said of images that earlier groups have to those; as rows of their own they'd be copies."""
+    """Hand what is said of images that earlier groups have to those: rows of their own would be copies."""
     own: list[tuple[int, ...]] = []
     more: dict[int, list[RegionRow]] = {}
     left = replace(group, images=(), more=more)
