@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from paddle_ground.answers import answer_format
+from paddle_ground.answers import AnswerFormat, answer_format
 from paddle_ground.errors import ConfigError, ModelError
 from paddle_ground.families import family
 from paddle_ground.infer.generation import Generation
@@ -47,7 +47,7 @@ class Engine:
     def __init__(self, loaded: Any, grounding: GroundingConfig | None = None) -> None:
         self.loaded = loaded
         self.grounding = grounding
-        self._grammars: dict[tuple[str, ...] | None, Grammar] = {}
+        self._grammars: dict[tuple[AnswerFormat, tuple[str, ...] | None], Grammar] = {}
         self.vocabulary = Vocabulary(loaded.tokenizer)
         self._family = family(loaded.config.model_type)
         self._preprocessor = Preprocessor(loaded.processor, pixel_limits(grounding), self._family.template)
@@ -77,24 +77,28 @@ class Engine:
         """The numbers in which the model speaks of boxes."""
         return model_space(self.grounding, self._family, self.loaded.processor)
 
-    def grammar(self, labels: Sequence[str] | None = None) -> Grammar | None:
-        """Give the grammar of this model's answers; none where the model doesn't say its format.
+    def grammar(
+        self, labels: Sequence[str] | None = None, default: AnswerFormat | None = None
+    ) -> Grammar | None:
+        """Give the grammar of this model's answers; none where nobody says their format.
 
         Args:
             labels: The names that labels may be; none leaves them free.
+            default: The format of a model that doesn't say its own.
 
         Raises:
             ModelError: The tokenizer doesn't suit.
             ConfigError: A name is blank.
         """
-        if self.grounding is None:
+        fmt = answer_format(self.grounding.answer_format) if self.grounding else default
+        if fmt is None:
             return None
-        key = None if labels is None else tuple(labels)
+        key = (fmt, None if labels is None else tuple(labels))
         if key not in self._grammars:
-            if key is not None and len(self._grammars) > _GRAMMARS_KEPT:
-                del self._grammars[next(name for name in self._grammars if name is not None)]  # the oldest
-            fmt, end = answer_format(self.grounding.answer_format), int(self.loaded.tokenizer.eos_token_id)
-            self._grammars[key] = Grammar(self.vocabulary, fmt, end, self.coordinate_space.maximum, key)
+            if labels is not None and len(self._grammars) > _GRAMMARS_KEPT:
+                del self._grammars[next(one for one in self._grammars if one[1] is not None)]  # the oldest
+            end, most = int(self.loaded.tokenizer.eos_token_id), self.coordinate_space.maximum
+            self._grammars[key] = Grammar(self.vocabulary, fmt, end, most, key[1])
         return self._grammars[key]
 
     def answer(

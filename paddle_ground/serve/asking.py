@@ -19,7 +19,6 @@ from PIL import Image
 from paddle_ground.answers import AnswerFormat, answer_format, parse
 from paddle_ground.errors import DataError
 from paddle_ground.infer import Answer, Engine, Request
-from paddle_ground.infer.grammar import Grammar
 from paddle_ground.infer.grounding import constraint_of, query_labels, read_answer
 from paddle_ground.infer.loops import RepeatGuard
 from paddle_ground.infer.rows import Constraint, Row
@@ -155,7 +154,8 @@ def _constraint(engine: Engine, job: Job, prompt: str, size_wh: tuple[int, int])
         return RepeatGuard(engine.vocabulary, coord_max=math.inf)
     if job.boxes is not None:
         # Also for a model that doesn't say its format: who asks for a schema gets it.
-        grammar = engine.grammar(job.boxes.labels) or _json_grammar(engine, job.boxes)
+        grammar = engine.grammar(job.boxes.labels, default=_format(engine))
+        assert grammar is not None  # somebody said the format
         return grammar.start(coord_max=engine.coordinate_space.borders_wh(size_wh))
     if job.search is not None:
         labels = query_labels(job.search.query, trained)
@@ -164,11 +164,6 @@ def _constraint(engine: Engine, job: Job, prompt: str, size_wh: tuple[int, int])
     is_held = own if job.constrained is None else job.constrained
     labels = (trained.class_names or None) if own and trained else None
     return constraint_of(engine, labels, not is_held, size_wh=size_wh)
-
-
-def _json_grammar(engine: Engine, layout: BoxLayout) -> Grammar:
-    end = int(engine.loaded.tokenizer.eos_token_id)
-    return Grammar(engine.vocabulary, AnswerFormat.JSON, end, engine.coordinate_space.maximum, layout.labels)
 
 
 def _as_wanted(answer: Answer, engine: Engine, layout: BoxLayout) -> str:

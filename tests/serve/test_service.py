@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -120,8 +121,6 @@ def test_a_stop_string_ends_an_answer_before_it(service: Service, photo: Photo) 
 
 
 def test_boxes_come_as_the_layout_says(service: Service, photo: Photo, engine: Engine) -> None:
-    import json
-
     layout = BoxLayout("where", "what", "things", ("cup", "blue square"))
     done = service.ask(chat(photo(64, 64), "cup?", max_tokens=90, boxes=layout))
     things = json.loads(done.text)["things"]
@@ -148,6 +147,19 @@ def test_boxes_in_pixels_of_several_sizes_are_refused_as_predict_does(engine: En
         assert ask(absolute, 1, pair(photo(seed=1), **settings), 4096).row  # one size
         assert ask(engine, 1, pair(photo(300, 200), **settings), 4096).row  # parts of any image
     assert ask(absolute, 1, pair(photo(300, 200)), 4096).row  # a conversation
+
+
+def test_a_model_that_says_no_format_is_held_to_json_by_one_grammar(engine: Engine, photo: Photo) -> None:
+    silent = Engine(engine.loaded, None)
+    service = Service(thread_worker(silent, batch=2), batch=2)
+    service.open()
+    try:
+        jobs = [chat(photo(seed=i), max_tokens=60, boxes=BoxLayout("box", "name")) for i in range(2)]
+        for done in map(service.ask, jobs):
+            assert isinstance(json.loads(done.text), list)
+        assert len(silent._grammars) == 1
+    finally:
+        service.close()
 
 
 @pytest.mark.parametrize(
