@@ -70,7 +70,7 @@ def ask(engine: Engine, number: int, job: Job, max_context: int) -> Asked:
 
     Raises:
         ContextFullError: The question leaves no room.
-        DataError: An image can't be read, or boxes are asked for without one.
+        DataError: An image can't be read, boxes are asked for without one, or a format that nobody knows.
         RecordError: Marks and images don't match.
         ConfigError: A blank phrase or class name.
         BoxError: Boxes are asked for among images in whose different pixels the model speaks.
@@ -78,6 +78,11 @@ def ask(engine: Engine, number: int, job: Job, max_context: int) -> Asked:
     images = [_open(number, blob) for number, blob in enumerate(job.images, start=1)]
     if not images and (job.search is not None or job.boxes is not None or job.constrained):
         raise DataError("boxes are asked for, but there is no image to find things in; send one")
+    if job.constrained and job.boxes is None and engine.grounding is None:
+        raise DataError(
+            "`constrained` holds an answer to the model's own format, but this model's folder says none (no "
+            "grounding.json); leave it out"
+        )
     prompt, earlier = _question(engine, job)
     first = images[0] if images else None
     read = engine.prepare(Request(first, prompt, more_images=tuple(images[1:]), earlier=tuple(earlier)))

@@ -154,10 +154,16 @@ def test_a_model_that_says_no_format_is_held_to_json_by_one_grammar(engine: Engi
     service = Service(thread_worker(silent, batch=2), batch=2)
     service.open()
     try:
-        jobs = [chat(photo(seed=i), max_tokens=60, boxes=BoxLayout("box", "name")) for i in range(2)]
+        jobs = [chat(photo(seed=i), max_tokens=60, boxes=BoxLayout("box", "name"), constrained=held)
+                for i, held in enumerate((None, True))]  # fmt: skip
         for done in map(service.ask, jobs):
             assert isinstance(json.loads(done.text), list)
         assert len(silent._grammars) == 1
+        # A format of its own it has none: better no answer than one that only looks as if it were held.
+        for job in (chat(photo(), constrained=True), Job((photo(),), search=Search("cup"), constrained=True)):
+            with pytest.raises(BadRequestError, match="this model's folder says none"):
+                service.ask(job)
+        assert service.ask(Job((photo(),), search=Search("cup"), max_tokens=9)).text
     finally:
         service.close()
 
