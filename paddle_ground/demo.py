@@ -154,7 +154,7 @@ def _make_room(options: DemoOptions) -> None:
         for name in ("summary.json", "seconds.json"):
             (out / name).unlink(missing_ok=True)
     elif out.is_dir() and any(out.iterdir()):
-        raise ConfigError(f"{out}: holds files that no demo made; name another folder with OUT= or --output")
+        raise ConfigError(f"{out}: holds files that no demo made; name another folder with OUT= or --out")
     write_text(mark, wanted)
 
 
