@@ -57,7 +57,7 @@ from paddle_ground.records.samples import BOX_MARK, IMAGE_MARK, REF_MARK
 __all__ = ["OpenedSource", "PrepareOptions", "PrepareReport", "prepare"]
 
 # Raised whenever the same source and options give other bytes than before.
-_OUTPUT_VERSION = 1
+_OUTPUT_VERSION = 2
 _FINGERPRINT = "fingerprint"
 # Raised whenever what stands in a piece file changes: no half-done run of another version is continued.
 _PIECE_VERSION = "pieces 3"
