@@ -25,6 +25,7 @@ _REMARKS = {
 }
 _NUMBERS = ("integer", "number")
 _MAX_LABELS = 1000
+_MAX_KEY = 200
 
 
 def layout_of(schema: Any) -> BoxLayout:
@@ -105,6 +106,8 @@ def _properties(schema: dict[str, Any], where: str) -> dict[str, Any]:
     properties = schema.get("properties")
     if not isinstance(properties, dict) or not properties:
         raise _refused(f"{where}: an object needs properties")
+    if not all(len(key) <= _MAX_KEY and key.isprintable() for key in properties):
+        raise _refused(f"{where}: each key must be a text of one line, {_MAX_KEY} characters at most")
     required = schema.get("required", [])
     if not isinstance(required, list) or not all(isinstance(name, str) for name in required):
         raise _refused(f"{where}: `required` is no list of names")

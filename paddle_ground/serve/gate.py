@@ -59,7 +59,8 @@ class Gate:
     ) -> None:
         self._app, self._service, self._metrics, self._paths = app, service, metrics, paths
         self._limits = options.limits
-        self._key = _digest(options.api_key) if options.api_key else None
+        # Blanks around a key, as a file leaves them, don't reach us in a header.
+        self._key = _digest(options.api_key.strip()) if options.api_key else None
         self._inside = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -37,9 +37,13 @@ class RefusalError(PaddleGroundError):
 
     def to_json(self) -> dict[str, Any]:
         """Give the body of the response."""
-        return {
-            "error": {"message": str(self), "type": self.kind, "param": self.param, "code": self.code},
-        }
+        param = None if self.param is None else _line(self.param)
+        return {"error": {"message": _line(str(self)), "type": self.kind, "param": param, "code": self.code}}
+
+
+def _line(text: str) -> str:
+    """Write what a client sent so that any client can read it: on one line, and valid Unicode."""
+    return " ".join(text.encode("utf-8", "replace").decode().split())
 
 
 class BadRequestError(RefusalError):

@@ -219,6 +219,13 @@ def metrics(url: str) -> dict[str, float]:
     return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if line[0] != "#"}
 
 
+def boxes_under(things: str, box: str) -> dict[str, Any]:
+    """Write the schema of a list of boxes, under these keys."""
+    numbers = {"type": "array", "items": {"type": "integer"}, "minItems": 4, "maxItems": 4}
+    thing = {"type": "object", "properties": {box: numbers}}
+    return {"type": "object", "properties": {things: {"type": "array", "items": thing}}}
+
+
 BAD: list[tuple[dict[str, Any], int, str]] = [
     ({"model": "other"}, 404, "model_not_found"),
     ({"messages": []}, 400, "messages"),
@@ -246,6 +253,12 @@ BAD: list[tuple[dict[str, Any], int, str]] = [
     ({"messages": [{"role": "tool", "content": "a"}]}, 400, "role"),
     ({"messages": [{"role": "user", "content": "\ud800"}]}, 400, "messages.0.content"),
     ({"stop": "\udfff"}, 400, "stop"),
+    ({"a\nb": 1}, 400, "a b"),
+    *[
+        ({"response_format": {"type": "json_schema", "json_schema": {"schema": boxes_under(*keys)}}}, 400,
+         "response_format")
+        for keys in (("\ud800", "box"), ("things", "\ud800"), ("a\nb", "box"), ("things", "b" * 201))
+    ],
 ]  # fmt: skip
 
 
@@ -261,6 +274,7 @@ def test_what_cannot_be_kept_is_refused_by_name(
         )  # fmt: skip
         assert answer.status_code == status, answer.text
         error = answer.json()["error"]
+        assert "\n" not in error["message"]
         assert set(error) == {"message", "type", "param", "code"}
         assert named in str(error["param"]) or named == error["code"], error
 

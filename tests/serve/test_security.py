@@ -66,9 +66,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory, photo: Photo) -> Path:
 
 @pytest.fixture(scope="module")
 def small(service: Service, folder: Path, listen: Any) -> Iterator[str]:
-    """A server with a key, low limits and a folder of its own."""
+    """A server with a key as it may be read from a file, low limits and a folder of its own."""
     limits = Limits(body_bytes=60_000, image_bytes=30_000, pixels=100 * 100, images=2)
-    options = ServeOptions("tiny", "s3cret", local_dir=folder / "open", limits=limits)
+    options = ServeOptions("tiny", "s3cret\n", local_dir=folder / "open", limits=limits)
     with listen(create_app(service, options)) as url:
         yield url
 
