@@ -94,6 +94,14 @@ def test_each_kind_of_change_is_offered_in_its_place() -> None:
     assert peaks == sorted(peaks, reverse=True)
 
 
+def test_the_longest_rows_that_fit_are_offered_however_long_they_were_asked_for() -> None:
+    plan = make_plan(load_config(TWO, ["max_seq_len=2000000000"]), Machine(1, 48))
+    (rows,) = [change for change in plan.changes if change.what.startswith("rows")]
+    longest = rows.overrides["max_seq_len"]
+    assert make_plan(load_config(TWO, [f"max_seq_len={longest}"]), Machine(1, 48)).fits
+    assert not make_plan(load_config(TWO, [f"max_seq_len={longest + 256}"]), Machine(1, 48)).fits
+
+
 def test_what_nothing_makes_fit_is_said() -> None:
     plan = make_plan(load_config(EIGHT), Machine(1, 4))
     assert (plan.fits, plan.changes) == (False, ())

@@ -10,6 +10,7 @@ import pytest
 
 from paddle_ground.backend.data_sets import data_sets
 from paddle_ground.backend.tiny import build_tiny_model
+from paddle_ground.errors import ConfigError
 from paddle_ground.records import Message, Sample, write_samples
 from paddle_ground.train.config import load_config
 from paddle_ground.train.plan.data_lengths import DataLengths
@@ -46,17 +47,19 @@ def keys(sets: dict[str, Path], weights: str, strategy: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("weights", ["0.7,0.3", "0.1,0.9", "2,1"])
+@pytest.mark.parametrize(("weights", "seed"), [("0.7,0.3", 23), ("0.1,0.9", 0), ("2,1", 23)])
 @pytest.mark.parametrize("strategy", ["interleave_over", "interleave_under", "random", "concat"])
-def test_an_epoch_holds_what_paddleformers_draws(sets: dict[str, Path], weights: str, strategy: str) -> None:
+def test_an_epoch_holds_what_paddleformers_draws(
+    sets: dict[str, Path], weights: str, seed: int, strategy: str
+) -> None:
     pytest.importorskip("paddle")
     from paddleformers.datasets.reader.mix_datasets import create_dataset_instance
     from paddleformers.datasets.reader.multi_source_datasets import MultiSourceDataset
 
-    values = keys(sets, weights, strategy)
+    values = {**keys(sets, weights, strategy), "seed": seed}
     config = {
         "task_group": values["train_dataset_path"], "task_group_prob": weights,
-        "sub_dataset_type": values["train_dataset_type"], "random_seed": 23, "random_shuffle": True,
+        "sub_dataset_type": values["train_dataset_type"], "random_seed": seed, "random_shuffle": True,
         "num_samples_each_epoch": 1000, "mix_strategy": strategy, "template_backend": "custom",
     }  # fmt: skip
     mixed = list(create_dataset_instance(strategy, MultiSourceDataset(**config), **config))
@@ -91,6 +94,29 @@ def test_steps_and_tokens_follow_the_weights(sets: dict[str, Path], model: Path)
     few_long, many_long = planned("0.9,0.1"), planned("0.3,0.7")
     assert few_long[1] < many_long[1]
     assert few_long[2] == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("word", "strategy"),
+    [
+        ("seed=abc", "interleave_over"), ("num_samples_each_epoch=many", "random"),
+        ("num_train_epochs=three", "concat"), ("num_train_epochs=.inf", "concat"),
+        ("per_device_train_batch_size=.inf", "concat"),
+    ],
+)  # fmt: skip
+def test_a_key_that_is_no_number_is_named(
+    sets: dict[str, Path], model: Path, word: str, strategy: str
+) -> None:
+    words = [f"{key}={value}" for key, value in keys(sets, "1,1", strategy).items()]
+    config = load_config(CONFIG, [f"model_name_or_path={model}", "max_steps=-1", *words, word])
+    with pytest.raises(ConfigError, match=rf"`{word.partition('=')[0]}` is .*expected a"):
+        make_plan(config, Machine(1))
+
+
+def test_without_data_a_mixture_is_planned_as_full_rows(sets: dict[str, Path], model: Path) -> None:
+    words = [f"{key}={value}" for key, value in keys(sets, "1,1", "interleave_over").items()]
+    config = load_config(CONFIG, [*words, "train_dataset_path=", f"model_name_or_path={model}"])
+    assert make_plan(config, Machine(1)).data.samples == 0
 
 
 def test_a_part_of_a_file_is_planned_as_that(sets: dict[str, Path], model: Path) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from paddle_ground.backend.data_sets import DataSet, data_sets, shares
 from paddle_ground.errors import ConfigError
 from paddle_ground.train.plan.data_lengths import DataLengths, Ints, measure_lengths
+from paddle_ground.train.plan.settings import number, whole
 
 _MOST_MIXED = 40_000
 _MOST_DRAWN = 20_000_000
@@ -35,6 +36,7 @@ def measure_epoch(
         max_pixels: `grounding.image_max_pixels`.
 
     Raises:
+        ConfigError: A key that decides about the draws is no number.
         RecordError: A line that is read is wrong.
     """
     try:
@@ -55,16 +57,20 @@ def epoch_counts(sets: Sequence[DataSet], sizes: Sequence[int], values: Mapping[
         sets: The data sets.
         sizes: How many samples each file holds.
         values: The YAML's keys: `mix_strategy`, `seed`, `num_samples_each_epoch`.
+
+    Raises:
+        ConfigError: One of them is no number.
     """
     held = [found.taken or size for found, size in zip(sets, sizes, strict=True)]
     strategy = str(values.get("mix_strategy", "concat"))
-    if strategy == "concat" or (len(sets) == 1 and strategy != "random") or not all(held):
+    if not held or strategy == "concat" or (len(sets) == 1 and strategy != "random") or not all(held):
         return tuple(held)
     parts = np.array(shares(sets, strategy, sizes))
     if strategy == "random":
-        total = int(values.get("num_samples_each_epoch") or _STOCK_EACH_EPOCH)
+        total = number(values, "num_samples_each_epoch", _STOCK_EACH_EPOCH)
         return tuple(int(part * total) for part in parts)
-    drawn = _interleaved(np.array(held), parts, strategy, int(values.get("seed") or _STOCK_SEED))
+    seed = max(0, whole(values, "seed", _STOCK_SEED))
+    drawn = _interleaved(np.array(held), parts, strategy, seed)
     return tuple(int(count) for count in drawn)
 
 

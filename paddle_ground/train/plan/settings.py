@@ -47,17 +47,37 @@ class Schedule:
 
 
 def number(values: Mapping[str, Any], key: str, default: int) -> int:
-    """Read a whole number; absent, empty and negative ones give the default.
+    """Read a whole number; absent, empty and negative ones, and 0, give the default.
+
+    Raises:
+        ConfigError: It is no number.
+    """
+    read = whole(values, key, default)
+    return read if read > 0 else default
+
+
+def whole(values: Mapping[str, Any], key: str, default: int) -> int:
+    """Read a whole number, 0 and negative ones as well.
 
     Raises:
         ConfigError: It is no number.
     """
     value = values.get(key)
     try:
-        read = int(value) if value not in (None, "") else default
-    except (TypeError, ValueError):
+        return int(value) if value not in (None, "") else default
+    except (TypeError, ValueError, OverflowError):
         raise ConfigError(f"`{key}` is {value!r}; expected a whole number") from None
-    return read if read > 0 else default
+
+
+def _epochs(values: Mapping[str, Any]) -> float:
+    value = values.get("num_train_epochs") or 1
+    try:
+        read = float(value)
+    except (TypeError, ValueError):
+        read = math.nan
+    if not math.isfinite(read):
+        raise ConfigError(f"`num_train_epochs` is {value!r}; expected a number")
+    return read
 
 
 def max_seq_len(values: Mapping[str, Any]) -> int:
@@ -166,8 +186,7 @@ def read_schedule(config: TrainConfig, data: DataLengths, gpus: int) -> Schedule
     packed = bool(values.get("packing"))
     rows = samples / padding.samples_a_pack if packed else samples
     tokens_a_row = float(longest) if packed else mean / (1 - padding.unpacked)
-    epochs = float(values.get("num_train_epochs") or 1)
-    steps = steps or max(1, math.ceil(epochs * rows / rows_a_step))
+    steps = steps or max(1, math.ceil(_epochs(values) * rows / rows_a_step))
     context = float((kept.astype(np.float64) ** 2).sum() / kept.sum())
     fill = 1 - (padding.packed if packed else padding.unpacked)
     return Schedule(

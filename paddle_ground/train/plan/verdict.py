@@ -7,6 +7,7 @@ again like any other YAML. Knows no formula.
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -242,12 +243,24 @@ def _shorter_rows(plan: Plan, also: Mapping[str, Any] | None = None) -> Change |
     """Find the longest row that fits and still holds 99 of 100 samples."""
     least = max(_SHORTEST_ROW, plan.data.percentile(99))
     longest = max_seq_len(plan.config.values)
-    for row in range((longest - 1) // _ROW_STEP * _ROW_STEP, least - 1, -_ROW_STEP):
-        keys = {"max_seq_len": row}
-        peak = _peak(plan, {**(also or {}), **keys})
-        if peak is not None and peak <= plan.machine.gpu_memory * GIB:
-            return Change(f"rows of {row} tokens (longer samples are skipped)", keys, peak)
-    return None
+    rows = range((longest - 1) // _ROW_STEP * _ROW_STEP, least - 1, -_ROW_STEP)
+
+    def peak(row: int) -> float | None:
+        return _peak(plan, {**(also or {}), "max_seq_len": row})
+
+    def fits(row: int) -> bool:
+        found = peak(row)
+        return found is not None and found <= plan.machine.gpu_memory * GIB
+
+    # A shorter row never takes more.
+    place = bisect.bisect_left(rows, True, key=fits)
+    if place == len(rows):
+        return None
+    found = peak(rows[place])
+    assert found is not None
+    return Change(
+        f"rows of {rows[place]} tokens (longer samples are skipped)", {"max_seq_len": rows[place]}, found
+    )
 
 
 def _peak(plan: Plan, overrides: Mapping[str, Any]) -> float | None:
