@@ -24,7 +24,7 @@ from paddle_ground.infer.preprocess import Prompt
 from paddle_ground.infer.progress import PredictReport, Tally
 from paddle_ground.infer.request import Answer, Request
 from paddle_ground.infer.rows import Constraint
-from paddle_ground.infer.run_identity import RunIdentity, claim
+from paddle_ground.infer.run_identity import RunIdentity, claim, only_writer
 from paddle_ground.infer.sampling import GREEDY, Sampling
 from paddle_ground.records import (
     Prediction,
@@ -82,7 +82,7 @@ def predict(
         Counts and times of this run.
 
     Raises:
-        RecordError: The samples can't be read, or the output holds another run's answers.
+        RecordError: The samples can't be read, or the output holds another run's answers, or gets them now.
         ModelError: The model can't be loaded, or was tuned on other coordinates or answers.
         DataError: The output can't be written.
         ConfigError: `batch_size` or `limit` is below 1.
@@ -97,14 +97,14 @@ def predict(
     answers = _answers(samples_path)
     free = free or answers != "boxes"
     asking = Asking(max_new_tokens, batch_size, free, max_repeats, sampling, answers)
-    claim(output_path, _identity(samples_path, engine, asking))
-
-    with PredictionSink(output_path) as sink, Tally(total, sink.done, show_progress) as tally:
-        pending = _pending(samples_path, limit, sink.done)
-        for batch in _batched(pending, batch_size * _BATCHES_READ_AHEAD):
-            for prediction in answer_samples(engine, samples_path, batch, asking):
-                sink.write(prediction)
-                tally.count(prediction)
+    with only_writer(output_path):
+        claim(output_path, _identity(samples_path, engine, asking))
+        with PredictionSink(output_path) as sink, Tally(total, sink.done, show_progress) as tally:
+            pending = _pending(samples_path, limit, sink.done)
+            for batch in _batched(pending, batch_size * _BATCHES_READ_AHEAD):
+                for prediction in answer_samples(engine, samples_path, batch, asking):
+                    sink.write(prediction)
+                    tally.count(prediction)
     return tally.report(output_path)
 
 

@@ -1,4 +1,4 @@
-"""Tell whether a predictions file may be continued: same samples, same model, same limits.
+"""Tell whether a predictions file may be continued: same samples, same model, same limits, nobody else at it.
 
 Takes the files of a run; gives a small record beside its predictions, `<stem>.run.json`. Without it, a
 second run into the same file would silently mix two models' answers.
@@ -7,11 +7,13 @@ second run into the same file would silently mix two models' answers.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 
 from paddle_ground.errors import RecordError
-from paddle_ground.files import write_text
+from paddle_ground.files import unwritable, write_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,33 @@ class RunIdentity:
 def run_path(predictions_path: Path) -> Path:
     """Give the path of a predictions file's run record: `predictions.jsonl` -> `predictions.run.json`."""
     return predictions_path.with_suffix(".run.json")
+
+
+@contextmanager
+def only_writer(predictions_path: Path) -> Iterator[None]:
+    """Keep other runs away from a predictions file meanwhile: two would write the same answers twice.
+
+    Raises:
+        RecordError: Another run has it.
+        DataError: It can't be written.
+    """
+    import fcntl
+
+    try:
+        predictions_path.parent.mkdir(parents=True, exist_ok=True)
+        stream = predictions_path.open("ab")
+    except OSError as error:
+        raise unwritable(predictions_path, error) from error
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RecordError(
+                f"{predictions_path}: another run is writing it; wait for its end, or write elsewhere"
+            ) from None
+        except OSError:  # a file system without locks
+            pass
+        yield
 
 
 def claim(predictions_path: Path, run: RunIdentity) -> None:

@@ -186,6 +186,23 @@ def test_answers_of_two_runs_are_never_mixed(samples: Path, tmp_path: Path, othe
     assert out.read_bytes() == before
 
 
+def test_two_runs_do_not_write_one_file_at_a_time(samples: Path, tmp_path: Path) -> None:
+    out = tmp_path / "p.jsonl"
+    refused: list[str] = []
+
+    def meanwhile(prompt: str) -> str:
+        if not refused:
+            with pytest.raises(RecordError, match="another run is writing it") as second:
+                predict(samples, ScriptedEngine(say, TUNED), out, show_progress=False)
+            refused.append(str(second.value))
+        return say(prompt)
+
+    predict(samples, ScriptedEngine(meanwhile, TUNED), out, batch_size=1, show_progress=False)
+    assert refused
+    assert [p.index for p in predictions(out)] == list(range(COUNT))
+    assert predict(samples, ScriptedEngine(say, TUNED), out, show_progress=False).resumed == COUNT
+
+
 def test_a_broken_line_shows_before_anything_is_asked(samples: Path, tmp_path: Path) -> None:
     with samples.open("a") as stream:
         stream.write('{"messages": []}\n')
