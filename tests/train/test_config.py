@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from paddle_ground.backend.settings import GroundingSettings
 from paddle_ground.errors import ConfigError
 from paddle_ground.families import DEFAULT, family_of
 from paddle_ground.train.config import known_keys, load_config
@@ -44,6 +47,12 @@ def test_every_shipped_config_is_valid_and_says_what_it_is(path: Path) -> None:
     assert config.values["custom_register_path"] == "paddle_ground/backend/plugin.py"
     if not config.on_cpu():
         assert "not run on a GPU by us" in head
+
+
+def test_every_setting_of_ours_is_explained_beside_the_configs() -> None:
+    text = (Path(__file__).resolve().parents[2] / "configs" / "README.md").read_text(encoding="utf-8")
+    explained = re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)
+    assert sorted(explained) == sorted(field.name for field in fields(GroundingSettings))
 
 
 def test_the_8b_recipe_is_the_tutorials_corrected() -> None:
