@@ -120,7 +120,8 @@ def _read_labels(data: bytes, name: str) -> Labels:
             continue
         boxes.append(_box(found, where, is_from_one))
         names.append(found["name"])
-        difficult.append(found.get("difficult", "0") not in ("", "0", "false", "False"))
+        # Some tools write "Unspecified" in all the marks that they don't know.
+        difficult.append(found.get("difficult", "").lower() in ("1", "true"))
     image = reader.fields.get("filename", "")
     return Labels(
         image, _size(reader.fields, name), tuple(boxes), tuple(names), tuple(difficult), tuple(none)

@@ -146,16 +146,16 @@ def test_prepare_writes_the_boxes_of_a_real_folder(shared_data, tmp_path):
 
 
 def test_difficult_objects_are_passed_over_by_scoring(one_file, open_as, rows_of, tmp_path):
-    marks = ("1", "0", "", "true")
+    marks = ("1", "0", "", "True", "Unspecified")
     objects = [an_object(f"c{m}", more=f"<difficult>{m}</difficult>") for m in marks]
     root = one_file(xml(*objects, an_object("plain")))
     source = open_as("voc", root)
     (row,) = rows_of(source)
-    assert row.is_crowd.tolist() == [True, False, False, True, False]
-    assert source.survey(source.chunks[0]).usable_boxes.tolist() == [3]
+    assert row.is_crowd.tolist() == [True, False, False, True, False, False]
+    assert source.survey(source.chunks[0]).usable_boxes.tolist() == [4]
     prepare(PrepareOptions(tmp_path / "out", root, val_ratio=0))
     truth = read_truth(tmp_path / "out" / "train.truth.json")
-    assert sorted(box.is_crowd for box in truth.annotations) == [False] * 3 + [True] * 2
+    assert sorted(box.is_crowd for box in truth.annotations) == [False] * 4 + [True] * 2
 
 
 def test_an_object_without_a_box_is_counted(one_file, open_as, rows_of):
