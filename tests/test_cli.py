@@ -241,6 +241,7 @@ def test_a_question_without_a_picture_or_with_a_file_for_a_model_is_refused(caps
     image = str(predicted / "images" / "a.png")
     for words, told in (
         (["nowhere"], "is no image file"),
+        (["misspelled.png", "the cup"], "misspelled.png: no such image, and no such model folder"),
         ([image, image, "the cup"], "a model is a folder"),
         ([image, "the cup"], "no model was named"),
     ):

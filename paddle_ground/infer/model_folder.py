@@ -28,6 +28,8 @@ def grounding_of(model_dir: str | Path) -> GroundingConfig | None:
     """
     if (Path(model_dir) / GROUNDING_FILE).is_file():
         return read_grounding(model_dir)
+    if not Path(model_dir).is_dir():
+        return None  # who loads it tells
     limits, family = pixel_limits(None), family_of(model_dir) or DEFAULT
     LOGGER.warning(
         "%s: no %s, so %s's defaults are assumed: boxes in %s, either answer format, "

@@ -63,6 +63,11 @@ def which_model(first: str, second: str | None, third: str | None) -> tuple[Path
     if not Path(first).is_file():
         if second is None:
             raise ConfigError(f"{first}: is no image file; expected [model] image [words]")
+        if not Path(first).exists() and not Path(second).exists():
+            # Most likely an image that is misspelled, and words about it.
+            raise ConfigError(
+                f"{first}: no such image, and no such model folder; expected [model] image [words]"
+            )
         return Path(first), Path(second), third
     if third is not None:
         raise ConfigError(f"{first}: is a file, and a model is a folder; expected [model] image [words]")

@@ -165,6 +165,10 @@ def test_a_model_that_does_not_say_how_to_ask_it_is_told_aloud(
         assert Engine.load(model_dir).grounding is None
     assert "no grounding.json" in caplog.text
     assert "relative_1000" in caplog.text
+    caplog.clear()
+    with pytest.raises(ModelError, match="no such model folder"):
+        Engine.load(model_dir / "nowhere")
+    assert not caplog.text  # nothing is assumed of a folder that is not there
 
 
 def test_pixel_limits_of_training_hold_in_inference(
