@@ -19,6 +19,7 @@ _MAX_MODELS = 500
 _DEEPEST = 6
 # Nothing hidden, nothing that a shell would read otherwise.
 _PART = re.compile(r"[A-Za-z0-9\u4e00-\u9fff][\w.-]{0,99}")
+_MAX_BYTES = 200  # a file system takes 255, with what a writer puts around a name meanwhile
 
 
 def list_models(root: Path, adapters: bool = False) -> list[str]:
@@ -78,10 +79,10 @@ def folder_below(root: Path, name: str | None) -> Path:
         ConfigError: The name leads out, goes over a link, or is a file's.
     """
     parts = (name or "").strip().split("/")
-    if len(parts) > _DEEPEST or not all(_PART.fullmatch(part) for part in parts):
+    if len(parts) > _DEEPEST or not all(_PART.fullmatch(part) and is_short(part) for part in parts):
         raise ConfigError(
             f"{_shown(name)}: no name of a new folder; expected a path below {root.name}, of letters, "
-            "digits, . _ and -"
+            "digits, . _ and -, not too long"
         )
     path = root
     for part in parts:
@@ -91,6 +92,11 @@ def folder_below(root: Path, name: str | None) -> Path:
         if path.exists() and not path.is_dir():
             raise ConfigError(f"{_shown(name)}: {part} is a file; name another folder")
     return path
+
+
+def is_short(name: str) -> bool:
+    """Tell whether a file system takes a name; Chinese letters count three times."""
+    return len(name.encode(errors="replace")) <= _MAX_BYTES
 
 
 def walk(root: Path) -> Iterator[tuple[Path, list[str]]]:

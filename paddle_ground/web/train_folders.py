@@ -16,7 +16,7 @@ from pathlib import Path
 
 from paddle_ground.errors import ConfigError
 from paddle_ground.families import family_of
-from paddle_ground.web.run_folders import folder_below, walk
+from paddle_ground.web.run_folders import folder_below, is_short, walk
 from paddle_ground.web.samples import list_samples
 
 RUN_FILES = ("page.yaml", "resolved.yaml")
@@ -71,8 +71,10 @@ class TrainPlace:
         folder, slash, file = name.strip().rpartition("/")
         parent = folder_below(self.configs, folder) if slash else self.configs
         path = parent / file
-        if not _YAML.fullmatch(file) or path.is_symlink() or path.is_dir():
-            raise ConfigError(f"{_short(name)}: no name of a YAML; expected letters, digits, . _ - and .yaml")
+        if not (_YAML.fullmatch(file) and is_short(file)) or path.is_symlink() or path.is_dir():
+            raise ConfigError(
+                f"{_short(name)}: no name of a YAML; expected letters, digits, . _ - and .yaml, not too long"
+            )
         return path
 
     def models_found(self) -> dict[str, Path]:

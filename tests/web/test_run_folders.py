@@ -46,7 +46,7 @@ def test_models_are_found_in_order_and_links_are_not_followed(runs) -> None:
 
 BAD_NAMES = (
     "", "..", "../out", "a/../../out", "/etc", "exported//x", ".hidden", "x/.y", "x\0y", "x\ny", "-rf",
-    "link", "link/x", "a", "x" * 101, "a/b/c/d/e/f/g", "c:\\x", "a/config.json", "~/x", "$HOME",
+    "link", "link/x", "a", "x" * 101, "猫" * 90, "a/b/c/d/e/f/g", "c:\\x", "a/config.json", "~/x", "$HOME",
 )  # fmt: skip
 
 

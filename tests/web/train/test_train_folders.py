@@ -11,7 +11,7 @@ from paddle_ground.web.train_folders import TrainPlace
 
 OUTSIDE = (
     "../outside", "a/../../outside", "/etc/passwd", "..", ".", "", " ", "a//b", ".hidden", "a\\..\\b",
-    "~root", "a\0b", "x" * 5000, "link", "link/in", "$(id)", "a;b", "-rf",
+    "~root", "a\0b", "x" * 5000, "猫" * 90, "link", "link/in", "$(id)", "a;b", "-rf",
 )  # fmt: skip
 
 
@@ -56,8 +56,9 @@ def test_new_names_are_below_their_roots(folders) -> None:
     assert folders.new_configuration("deep/new.yaml") == folders.configs / "deep/new.yaml"
     with pytest.raises(ConfigError, match="is there already"):
         folders.new_run("good")
-    with pytest.raises(ConfigError):
-        folders.new_configuration("new.json")
+    for name in ("new.json", f"{'猫' * 90}.yaml"):
+        with pytest.raises(ConfigError):
+            folders.new_configuration(name)
 
 
 def test_places_of_the_machine_are_not_told(folders) -> None:
