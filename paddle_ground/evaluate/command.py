@@ -91,6 +91,9 @@ def _report_boxes(
     from paddle_ground.evaluate.table import render_table
 
     others = [parse_domain(one, len(predictions)) for one in out_of_domain]  # before any work is done
+    names = [one.name for one in others]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise EvaluationError(f"--out-of-domain names {twice!r} twice; give each set its own name")
     measured = [measure(Domain("", tuple(predictions), samples), output, scoring)]
     measured += [measure(one, output / "out_of_domain" / one.name, scoring) for one in others]
     if as_json:

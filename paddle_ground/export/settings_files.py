@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from paddle_ground.backend.checkpoint import read_json
 from paddle_ground.errors import ModelError
 from paddle_ground.export.source import Source
 from paddle_ground.files import write_text
@@ -38,7 +39,7 @@ def write_settings(source: Source, out: Path, dtype: str) -> None:
         dtype: What the weights are kept in, for the config; "keep" takes what they are in already.
 
     Raises:
-        ModelError: Tokenizer or processor are missing.
+        ModelError: Tokenizer or processor are missing, or a file is torn.
     """
     base = _base(source)
     _dump(out / "config.json", hugging_face_config(source, base, dtype))
@@ -52,11 +53,11 @@ def write_settings(source: Source, out: Path, dtype: str) -> None:
     for name in _PROCESSOR:
         found = _first(name, source.folder, base)
         if found is not None:
-            _dump(out / name, _within_limits(json.loads(found.read_text(encoding="utf-8")), source.folder))
+            _dump(out / name, _within_limits(read_json(found), source.folder))
     # The trainer writes one end token back where the base has several: the base's own goes first.
     found = _first("generation_config.json", *([base] if base else []), source.folder)
     if found is not None:
-        values = json.loads(found.read_text(encoding="utf-8"))
+        values = read_json(found)
         _dump(out / found.name, {k: v for k, v in values.items() if k not in ("use_cache", "max_length")})
     if (source.folder / GROUNDING).is_file():
         shutil.copyfile(source.folder / GROUNDING, out / GROUNDING)
@@ -70,7 +71,7 @@ def hugging_face_config(source: Source, base: Path | None, dtype: str) -> dict[s
     own: Mapping[str, Any] = source.checkpoint.config
     path = base / "config.json" if base else None
     if path is not None and path.is_file():
-        read = json.loads(path.read_text(encoding="utf-8"))
+        read = read_json(path)
         own = read if read.get("model_type") == own.get("model_type") else own
     config = _cleaned(own)
     # A base may say bfloat16 where training in float32 has left float32: loaders go by what is said.
@@ -96,12 +97,12 @@ def _base(source: Source) -> Path | None:
     """The folder of the model that training began from, if it is on this machine."""
     if source.adapter is not None:
         return source.checkpoint.folder
-    try:
-        import yaml
+    import yaml
 
+    try:
         values = yaml.safe_load((source.run / "resolved.yaml").read_text(encoding="utf-8"))
         named = Path(str(values["model_name_or_path"]))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
         return None
     return named if named.is_dir() else None
 

@@ -142,6 +142,7 @@ def test_the_command_says_what_it_wants(capsys: pytest.CaptureFixture[str], run:
         (["--compare", "a.jsonl", "b.jsonl"], "expected A B SAMPLES"),
         (["a.jsonl", "val.truth.json", "--out-of-domain", "b.jsonl"], "expected NAME=PREDICTIONS:SAMPLES"),
         (["a.jsonl", "val.truth.json", "--out-of-domain", "../x=b:c"], "expected NAME=PREDICTIONS:SAMPLES"),
+        (["a", "t.json", "--out-of-domain", "x=b:c", "--out-of-domain", "x=d:e"], "names 'x' twice"),
     ):
         with pytest.raises(SystemExit) as stop:
             main(["eval", *words])

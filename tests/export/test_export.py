@@ -161,8 +161,13 @@ def test_tokenizer_template_and_grounding_go_along_as_they_are(
             "--base",
         ),
         (lambda run: (run / "tokenizer.json").unlink(), "no tokenizer.json"),
+        (
+            lambda run: (run / "generation_config.json").write_text('{"eos_token_id": ['),
+            "generation_config.json: cannot be read as JSON",
+        ),
+        (lambda run: (run / "preprocessor_config.json").write_text("{"), "preprocessor_config.json: cannot"),
     ],
-    ids=["weights", "base", "tokenizer"],
+    ids=["weights", "base", "tokenizer", "generation", "processor"],
 )
 def test_what_is_missing_is_named_and_nothing_stays(
     models: dict[str, Path], tmp_path: Path, change: Any, message: str
