@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import islice
 from pathlib import Path
 
 from paddle_ground.errors import ConfigError
 
 ADAPTER = "lora_config.json"
+_WEIGHTS = re.compile(r"(?P<adapter>peft_model|adapter_model)?.*\.safetensors$")
 _MAX_FOLDERS = 5000
 _MAX_MODELS = 500
 _DEEPEST = 6
@@ -35,10 +36,16 @@ def list_models(root: Path, adapters: bool = False) -> list[str]:
     found = (
         folder.relative_to(root).as_posix()
         for folder, names in walk(root)
-        if any(name.endswith(".safetensors") for name in names)
-        and ("config.json" in names or (adapters and ADAPTER in names))
+        if holds_model(names)
+        or (adapters and ADAPTER in names and any(_WEIGHTS.match(name) for name in names))
     )
     return sorted(islice(found, _MAX_MODELS), key=_in_order)
+
+
+def holds_model(names: Collection[str]) -> bool:
+    """Tell by its files whether a folder holds a whole model: an adapter's has a `config.json` as well."""
+    weights = (found for name in names if (found := _WEIGHTS.match(name)))
+    return "config.json" in names and any(found["adapter"] is None for found in weights)
 
 
 def find_model(root: Path, name: str | None, adapters: bool = False) -> Path:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from paddle_ground.errors import ConfigError
 from paddle_ground.families import family_of
-from paddle_ground.web.run_folders import folder_below, is_short, walk
+from paddle_ground.web.run_folders import folder_below, holds_model, is_short, walk
 from paddle_ground.web.samples import list_samples
 
 RUN_FILES = ("page.yaml", "resolved.yaml")
@@ -82,9 +82,7 @@ class TrainPlace:
         found = (
             folder
             for folder, names in _walk(self.runs)
-            if "config.json" in names
-            and any(name.endswith(".safetensors") for name in names)
-            and family_of(folder) is not None
+            if holds_model(names) and family_of(folder) is not None
         )
         return {self.shown(str(folder)): folder for folder in islice(found, _MOST)}
 

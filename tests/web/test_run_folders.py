@@ -22,7 +22,8 @@ def runs(tmp_path: Path) -> Path:
         root / "a": ("config.json", "model.safetensors"),
         root / "a/checkpoint-90": ("config.json", "model.safetensors"),
         root / "a/checkpoint-100": ("config.json", "model.safetensors"),
-        root / "lora": ("lora_config.json", "peft_model-00001-of-00001.safetensors"),
+        # PaddleFormers writes the base's configuration beside an adapter.
+        root / "lora": ("config.json", "lora_config.json", "peft_model-00001-of-00001.safetensors"),
         root / ".hidden": ("config.json", "model.safetensors"),
         root / "empty": ("config.json",),
         outside: ("config.json", "model.safetensors"),

@@ -41,6 +41,15 @@ def test_what_is_there_is_listed_and_links_are_not(folders) -> None:
     assert (folders.models_found(), folders.data_found()) == ({}, {})
 
 
+def test_an_adapter_is_no_model_to_begin_with(folders) -> None:
+    for name, weights in (("lora", "peft_model-00001-of-00001.safetensors"), ("full", "model.safetensors")):
+        (folders.runs / name).mkdir()
+        (folders.runs / name / weights).touch()
+        (folders.runs / name / "config.json").write_text('{"model_type": "qwen3_vl"}')
+    (folders.runs / "lora/lora_config.json").touch()
+    assert folders.models_found() == {"runs/full": folders.runs / "full"}
+
+
 @pytest.mark.parametrize("name", OUTSIDE)
 def test_no_name_leads_out(folders, name) -> None:
     for find in (folders.run, folders.new_run, folders.configuration, folders.new_configuration):
