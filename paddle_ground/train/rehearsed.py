@@ -22,7 +22,8 @@ from paddle_ground.train.plan.verdict import too_short
 def length_warnings(config: TrainConfig) -> Iterator[str]:
     """Tell whether the run would skip samples as too long, which the small images of a rehearsal hide."""
     longest, model = max_seq_len(config.values), str(config.values.get("model_name_or_path") or "")
-    data = measure_epoch(config.values, model, longest, config.grounding.image_max_pixels)
+    ours = config.grounding
+    data = measure_epoch(config.values, model, longest, ours.image_max_pixels, ours.image_min_pixels)
     yield from map(str, too_short(longest, data))
 
 

@@ -23,7 +23,7 @@ from paddle_ground.errors import ModelError, RecordError
 from paddle_ground.families import DEFAULT, family_of
 from paddle_ground.records import Sample, resolve_image
 from paddle_ground.records.samples import sample_from_line
-from paddle_ground.resize import STOCK_MAX_PIXELS, Resize
+from paddle_ground.resize import STOCK_MAX_PIXELS, STOCK_MIN_PIXELS, read_resize
 
 MOST = 4000
 """Samples that are read at most."""
@@ -67,7 +67,11 @@ class DataLengths:
 
 
 def measure_lengths(
-    paths: Sequence[Path], model: str, max_seq_len: int, max_pixels: int | None
+    paths: Sequence[Path],
+    model: str,
+    max_seq_len: int,
+    max_pixels: int | None,
+    min_pixels: int | None = None,
 ) -> DataLengths:
     """Measure the samples of a run.
 
@@ -75,11 +79,14 @@ def measure_lengths(
         paths: Samples files; those that are missing are passed over.
         model: Folder of the model; where it has no tokenizer, lengths are estimated by characters.
         max_seq_len: Of the YAML.
-        max_pixels: `grounding.image_max_pixels`.
+        max_pixels: `grounding.image_max_pixels`. Left out, it is PaddleFormers' own, whatever an earlier
+            tuning of the model did.
+        min_pixels: `grounding.image_min_pixels`, likewise.
 
     Raises:
         RecordError: A line that is read is wrong.
     """
+    limits = min_pixels or STOCK_MIN_PIXELS, max_pixels or STOCK_MAX_PIXELS
     found = [path for path in paths if path.is_file()]
     samples = sum(_lines(path) for path in found)
     if not samples:
@@ -87,9 +94,10 @@ def measure_lengths(
     try:
         options = CheckOptions(Path(model), max_seq_len=max_seq_len, max_pixels=max_pixels)
         counter: LengthCheck | None = LengthCheck(Path(model), options)
+        counter.resize = read_resize(model, *limits)
     except ModelError:
         counter = None
-    resize = _published(model, max_pixels) if counter is None else counter.resize
+    resize = (family_of(model) or DEFAULT).resize(*limits) if counter is None else counter.resize
     lengths, images = array("q"), array("q")
     for path, sample in _read(found, -(-samples // MOST)):
         try:
@@ -114,12 +122,6 @@ def measure_lengths(
         f"{how}, {len(lengths)} of {samples} samples",
         counter is not None,
     )
-
-
-def _published(model: str, max_pixels: int | None) -> Resize:
-    """Tell how the published processor of a model's family resizes."""
-    family = family_of(model) or DEFAULT
-    return family.resize(image_max_pixels=max_pixels or STOCK_MAX_PIXELS)
 
 
 def _lines(path: Path) -> int:

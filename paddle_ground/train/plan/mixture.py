@@ -25,7 +25,11 @@ _STOCK_EACH_EPOCH, _STOCK_SEED = 6_000_000, 42
 
 
 def measure_epoch(
-    values: Mapping[str, Any], model: str, max_seq_len: int, max_pixels: int | None
+    values: Mapping[str, Any],
+    model: str,
+    max_seq_len: int,
+    max_pixels: int | None,
+    min_pixels: int | None = None,
 ) -> DataLengths:
     """Measure the samples that an epoch of a run trains on.
 
@@ -34,6 +38,7 @@ def measure_epoch(
         model: Folder of the model; where it has no tokenizer, lengths are estimated by characters.
         max_seq_len: Of the YAML.
         max_pixels: `grounding.image_max_pixels`.
+        min_pixels: `grounding.image_min_pixels`.
 
     Raises:
         ConfigError: A key that decides about the draws is no number.
@@ -43,8 +48,9 @@ def measure_epoch(
         sets = data_sets(values, "train")
     except ConfigError:  # The lint tells; what is there is measured all the same.
         named = str(values.get("train_dataset_path") or "").split(",")
-        return measure_lengths([Path(part.strip()) for part in named], model, max_seq_len, max_pixels)
-    found = [measure_lengths([one.path], model, max_seq_len, max_pixels) for one in sets]
+        paths = [Path(part.strip()) for part in named]
+        return measure_lengths(paths, model, max_seq_len, max_pixels, min_pixels)
+    found = [measure_lengths([one.path], model, max_seq_len, max_pixels, min_pixels) for one in sets]
     if len(sets) == 1 and sets[0].taken is None and values.get("mix_strategy") != "random":
         return found[0]
     return mix_lengths(found, epoch_counts(sets, [one.samples for one in found], values))

@@ -141,7 +141,8 @@ def make_plan(config: TrainConfig, machine: Machine, data: DataLengths | None = 
     model = model_size(name)
     longest = max_seq_len(config.values)
     if data is None:
-        data = measure_epoch(config.values, name, longest, config.grounding.image_max_pixels)
+        ours = config.grounding
+        data = measure_epoch(config.values, name, longest, ours.image_max_pixels, ours.image_min_pixels)
     setup = read_setup(config, model, data, machine.gpus, round(machine.reserve * GIB))
     schedule = read_schedule(config, data, machine.gpus)
     memory = step_memory(model, setup)
