@@ -91,12 +91,14 @@ def measure_lengths(
     samples = sum(_lines(path) for path in found)
     if not samples:
         return DataLengths()
+    counter: LengthCheck | None = None
     try:
         options = CheckOptions(Path(model), max_seq_len=max_seq_len, max_pixels=max_pixels)
-        counter: LengthCheck | None = LengthCheck(Path(model), options)
-        counter.resize = read_resize(model, *limits)
+        own = LengthCheck(Path(model), options)
+        own.resize = read_resize(model, *limits)
+        counter = own
     except ModelError:
-        counter = None
+        pass
     resize = (family_of(model) or DEFAULT).resize(*limits) if counter is None else counter.resize
     lengths, images = array("q"), array("q")
     for path, sample in _read(found, -(-samples // MOST)):
