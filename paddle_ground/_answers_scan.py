@@ -15,6 +15,7 @@ from paddle_ground._answers_tokens import looks_like_tokens, scan_tokens
 _END = re.compile(r"<\|im_end\|>|<\|endoftext\|>|<\|im_start\|>")
 _START = re.compile(r"\s*<\|im_start\|>(?:assistant)?\s*")
 _PLACEHOLDER = re.compile(r"<ref-object>|<bbox>")
+_BOX_TOKEN = re.compile(r"<\|box_(?:start|end)\|>|</?box>")
 _PLAIN_BOX = re.compile(r"\[\s*\d+\s*(?:,\s*\d+\s*){3}\]")
 # The ways to say "nothing" seen in answers; a whole short answer must say it, not a part of one.
 _NONE = re.compile(
@@ -101,3 +102,8 @@ def _scan_as(body: str, fmt: AnswerFormat) -> Findings:
 def says_plain_box(text: str) -> bool:
     """Tell whether a text holds four whole numbers in brackets, as boxes stand inside sentences."""
     return bool(_PLAIN_BOX.search(text))
+
+
+def says_box_tokens(text: str) -> bool:
+    """Tell whether a text holds a box token, whether or not a box stands behind it."""
+    return bool(_BOX_TOKEN.search(text))

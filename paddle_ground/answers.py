@@ -23,7 +23,7 @@ from paddle_ground._answers_found import AnswerFormat, Candidate, Repair
 from paddle_ground._answers_json import BOX_KEY, LABEL_KEY
 from paddle_ground._answers_marks import MarkedText, fill_marks, label_fault, reserved_mark, take_marks
 from paddle_ground._answers_named import NamedBox, named_boxes
-from paddle_ground._answers_scan import answer_body, says_plain_box, scan
+from paddle_ground._answers_scan import answer_body, says_box_tokens, says_plain_box, scan
 from paddle_ground._answers_script import SCRIPT_LABEL, AnswerScript, answer_script
 from paddle_ground.errors import AnswerError
 
@@ -47,6 +47,7 @@ __all__ = [
     "render",
     "render_target",
     "reserved_mark",
+    "says_box_tokens",
     "says_plain_box",
     "take_marks",
 ]

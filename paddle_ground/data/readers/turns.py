@@ -18,6 +18,7 @@ from paddle_ground.answers import (
     fill_marks,
     parse,
     render_target,
+    says_box_tokens,
     take_marks,
 )
 from paddle_ground.data.dialogue import grounding_content
@@ -111,7 +112,12 @@ def _with_image_marks(row: Dialogue, where: str) -> Dialogue:
 
 
 def _taken_from_text(row: Dialogue) -> Dialogue:
-    """Find the boxes that stand in the text of the turns, and put marks in their places."""
+    """Find the boxes that stand in the text of the turns, and put marks in their places.
+
+    Raises:
+        LeftOut: There are boxes of which not every one can be used: as text their numbers would be trained
+            as they stand, in the source's units.
+    """
     turns: list[Message] = []
     refs: list[str] = []
     boxes: list[tuple[float, ...]] = []
@@ -123,6 +129,8 @@ def _taken_from_text(row: Dialogue) -> Dialogue:
             refs += found.refs
             boxes += found.boxes
             continue
+        if says_box_tokens(turn.content):
+            raise LeftOut("with box tokens that can't all be read")
         listed = _read_list(turn) if turn.role == "assistant" else None
         if listed is None:
             turns.append(turn)
@@ -149,8 +157,7 @@ def _read_list(turn: Message) -> ParsedAnswer | None:
     """Read an answer that is a JSON list of boxes and nothing else.
 
     Raises:
-        LeftOut: It is such a list, but not every box can be used: as text its numbers would be trained
-            as they stand, in the source's units.
+        LeftOut: It is such a list, but not every box can be used.
     """
     if not any(mark in turn.content for mark in "[{"):
         return None
