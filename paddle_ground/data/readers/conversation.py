@@ -199,6 +199,8 @@ class ConversationSource:
         units: Units = row.units
         if row.from_text or (row.units == "pixels" and self._are_told):
             units = self._units or units
+        if row.from_text and units == "pixels":
+            _refuse_several_sizes(row, pictures, where)
         read_images: list[Callable[[], bytes | memoryview]] = [
             pictures.reader(image, where) for image in row.images
         ]
@@ -225,6 +227,16 @@ class ConversationSource:
             where=where,
             name=row.images[0],
             group=self._group(row.images[0], file),
+        )
+
+
+def _refuse_several_sizes(row: Dialogue, pictures: Pictures, where: str) -> None:
+    """Refuse boxes in pixels of which nothing says in which image they are; parts of one are parts of any."""
+    sizes = {pictures.size_wh(name, where) for name in row.images} if len(row.images) > 1 else set()
+    if len(sizes - {None}) > 1:
+        raise DataError(
+            f"{where}: boxes in pixels stand in its text, but its {len(row.images)} images differ in size and "
+            "nothing says of which one a box is; give boxes in thousandths, or as ms-swift's objects with image_id"
         )
 
 

@@ -286,6 +286,23 @@ def test_where_the_numbers_do_not_tell_the_user_does(tmp_path, write_image, writ
     np.testing.assert_allclose(row.boxes_xyxy_px, [(10, 10, 100, 50)])
 
 
+def test_boxes_in_text_need_images_of_one_size_where_they_are_pixels(
+    tmp_path, write_image, write_rows, open_as, rows_of
+):
+    write_image(tmp_path / "a.jpg")
+    write_image(tmp_path / "b.jpg", (1000, 500))
+    (row,) = qwen_rows((10, 10, 100, 50), image=["a.jpg", "b.jpg"])
+    row["conversations"][0]["value"] = "<image><image>Where in the second one?"
+    file = write_rows(tmp_path / "data.json", [row])
+    (found,) = rows_of(open_as("qwen_finetune", file, box_units="relative_1000"))
+    np.testing.assert_allclose(found.boxes_xyxy_px, [(2, 1, 20, 5)])
+    with pytest.raises(DataError, match=r"^data\.json:\d+: .* its 2 images differ in size"):
+        rows_of(open_as("qwen_finetune", file, box_units="pixels"))
+    write_image(tmp_path / "b.jpg", shade=9)
+    (found,) = rows_of(open_as("qwen_finetune", file, box_units="pixels"))
+    np.testing.assert_allclose(found.boxes_xyxy_px, [(10, 10, 100, 50)])
+
+
 def test_talk_with_numbers_stays_talk(one_row):
     text = "The points (1,2),(3,4) and the list [1, 2, 3, 4] are in exercise 7."
     assert one_row(swift_row(text)).turns[-1].content == text
