@@ -235,8 +235,8 @@ def _refuse_several_sizes(row: Dialogue, pictures: Pictures, where: str) -> None
     sizes = {pictures.size_wh(name, where) for name in row.images} if len(row.images) > 1 else set()
     if len(sizes - {None}) > 1:
         raise DataError(
-            f"{where}: boxes in pixels stand in its text, but its {len(row.images)} images differ in size and "
-            "nothing says of which one a box is; give boxes in thousandths, or as ms-swift's objects with image_id"
+            f"{where}: boxes in pixels stand in its text, but its {len(row.images)} images differ in size; "
+            "say which one a box is of, by ms-swift's objects with image_id, or give boxes in thousandths"
         )
 
 
