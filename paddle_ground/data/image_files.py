@@ -29,9 +29,11 @@ def checked_image(row: SourceRow) -> tuple[ImageBytes, ImageHeader]:
     data, header = checked_bytes(row.where, row.read_image)
     if row.size_wh is not None and header.size_wh != row.size_wh:
         real, said = (f"{width} x {height}" for width, height in (header.size_wh, row.size_wh))
+        # Cameras store a picture as it falls on the chip, and annotation tools show it as it was held.
+        remedy = "turn its pixels if its EXIF data does, or " if header.size_wh == row.size_wh[::-1] else ""
         raise BadImageError(
             f"{row.where}: the image is {real} pixels but the row says {said}, so its boxes may be wrong; "
-            "mend the row, or pass --bad-images skip"
+            f"{remedy}mend the row, or pass --bad-images skip"
         )
     return data, header
 
