@@ -11,6 +11,8 @@ import ctypes
 import os
 from pathlib import Path
 
+from paddle_ground.errors import ConfigError
+
 # glibc's mallopt parameters (malloc.h). Paddle's CPU allocator takes and frees every tensor;
 # by default glibc hands large blocks back to the kernel each time, and page faults cost more
 # than the arithmetic of an element-wise operator.
@@ -48,10 +50,19 @@ def tune() -> int:
 
 
 def threads_for_process() -> int:
-    """Give this process's share of the cores; PADDLE_GROUND_THREADS overrides it."""
+    """Give this process's share of the cores; PADDLE_GROUND_THREADS overrides it.
+
+    Raises:
+        ConfigError: That variable holds no whole number.
+    """
     asked = os.environ.get("PADDLE_GROUND_THREADS")
     if asked:
-        return max(1, int(asked))
+        try:
+            return max(1, int(asked))
+        except ValueError:
+            raise ConfigError(
+                f"PADDLE_GROUND_THREADS is {asked!r}; expected a whole number, or unset it"
+            ) from None
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
     local = int(os.environ.get("PADDLE_LOCAL_SIZE") or os.environ.get("PADDLE_TRAINERS_NUM") or 1)
     return max(1, cores // max(1, local))

@@ -144,19 +144,15 @@ class Muon(AdamW):
 
     def _step_matrices(self, due: Sequence[tuple[Any, Any, Any]], group: Any) -> None:
         """Step some matrices; data-parallel processes share what is slow, and tell each other."""
-        aheads = [self._ahead(weight, gradient) for weight, gradient, _ in due]
-        if group is None:
-            steps = [self._orthogonal(weight, ahead) for (weight, *_), ahead in zip(due, aheads, strict=True)]
-        else:
-            owners = shares([_work(weight) for weight, *_ in due], group.nranks)
-            own = [
-                self._orthogonal(weight, ahead) if owner == group.rank else paddle.zeros_like(ahead)
-                for (weight, *_), ahead, owner in zip(due, aheads, owners, strict=True)
-            ]
-            together = paddle.concat([step.flatten() for step in own])
-            paddle.distributed.all_reduce(together, group=group)
-            apart = paddle.split(together, [step.size for step in own])
-            steps = [flat.reshape(step.shape) for flat, step in zip(apart, own, strict=True)]
+        rank, processes = (group.rank, group.nranks) if group else (0, 1)
+        owners = shares([_work(weight) for weight, *_ in due], processes)
+        steps = []
+        for (weight, gradient, _), owner in zip(due, owners, strict=True):
+            ahead = self._ahead(weight, gradient)  # Of all matrices: each process keeps every momentum.
+            own = owner == rank
+            steps.append(self._orthogonal(weight, ahead) if own else paddle.zeros_like(ahead))
+        if group is not None:
+            steps = _sums(steps, group)
         for (weight, _, rate), step in zip(due, steps, strict=True):
             self._apply(weight, step, rate)
 
@@ -200,6 +196,14 @@ def shares(work: Sequence[int], processes: int) -> list[int]:
     return owners
 
 
+def _sums(steps: Sequence[Any], group: Any) -> list[Any]:
+    """Add up each process's matrices over all of them, in one exchange."""
+    together = paddle.concat([step.flatten() for step in steps])
+    paddle.distributed.all_reduce(together, group=group)
+    apart = paddle.split(together, [step.size for step in steps])
+    return [flat.reshape(step.shape) for flat, step in zip(apart, steps, strict=True)]
+
+
 def _work(weight: Any) -> int:
     return int(weight.size * min(weight.shape))
 
@@ -211,11 +215,13 @@ def _portions(due: Sequence[tuple[Any, Any, Any]], processes: int) -> Iterator[l
         return
     enough = max([_AT_ONCE, *(processes * weight.size for weight, *_ in due)])
     some: list[tuple[Any, Any, Any]] = []
+    numbers = 0
     for one in due:
         some.append(one)
-        if sum(weight.size for weight, *_ in some) >= enough:
+        numbers += one[0].size
+        if numbers >= enough:
             yield some
-            some = []
+            some, numbers = [], 0
     if some:
         yield some
 

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from paddle_ground.backend import cpu_runtime
+from paddle_ground.errors import ConfigError
 
 NAMES = (
     "OMP_NUM_THREADS", "FLAGS_paddle_num_threads", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_",
@@ -28,6 +29,12 @@ def test_a_child_gets_what_is_not_set_already(monkeypatch: pytest.MonkeyPatch) -
     assert "OMP_NUM_THREADS" not in env
     assert env["FLAGS_paddle_num_threads"] == "3"
     assert int(env["MALLOC_MMAP_THRESHOLD_"]) >= 2**30
+
+
+def test_a_number_of_threads_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PADDLE_GROUND_THREADS", "two")
+    with pytest.raises(ConfigError, match="PADDLE_GROUND_THREADS is 'two'; expected a whole number"):
+        cpu_runtime.threads_for_process()
 
 
 @pytest.mark.parametrize(("vendor", "expected"), [("AuthenticAMD", "5"), ("GenuineIntel", None)])
