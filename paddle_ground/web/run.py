@@ -5,6 +5,7 @@ Takes a model folder or none, and settings; binds the address, loads the model, 
 
 from __future__ import annotations
 
+import ipaddress
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -19,8 +20,6 @@ from paddle_ground.serve.run import Address, listen, orderly
 from paddle_ground.serve.service import Service
 from paddle_ground.serve.workers import process_worker
 from paddle_ground.web.page import Place, create_page
-
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,17 +98,25 @@ def show(
             service.open()
             stack.callback(service.close)
             app = create_app(service, ServeOptions(model_dir.resolve().name, limits=limits))
-        page = create_page(_own_names_only(app, address), service, place)
         host, port = listener.getsockname()[:2]
+        page = create_page(_own_names_only(app, address, host), service, place)
         say(f"open http://{f'[{host}]' if ':' in host else host}:{port}/")
         config = uvicorn.Config(page, access_log=False, log_level="warning", timeout_graceful_shutdown=5)
         orderly(uvicorn.Server)(config).run(sockets=[listener])
 
 
-def _own_names_only(app: Any, address: Address) -> Any:
-    """On loopback, answer to our own names only: another site's name may be made to lead here."""
-    if address.host in LOOPBACK:
+def _own_names_only(app: Any, address: Address, bound: str) -> Any:
+    """On loopback, answer to our own names only: another site's name may be made to lead here.
+
+    Args:
+        app: A FastAPI application.
+        address: As it was asked for, perhaps by a name.
+        bound: The address that this turned out to be.
+    """
+    if ipaddress.ip_address(bound.partition("%")[0]).is_loopback:
         from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]", "["])
+        # Starlette cuts at the first colon, of an IPv6 address as well.
+        names = ["127.0.0.1", "localhost", "[::1]", "[", address.host.lower(), bound]
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=names)
     return app

@@ -96,14 +96,23 @@ def test_the_command_listens_on_this_machine_only_unless_told(tmp_path, monkeypa
     assert shown == ["127.0.0.1", "0.0.0.0"]
 
 
-@pytest.mark.parametrize(("host", "status"), [("127.0.0.1:1", 200), ("localhost:1", 200), ("evil.org", 400)])
-def test_loopback_answers_to_its_own_names(host, status) -> None:
+@pytest.mark.parametrize(
+    ("asked", "bound", "host", "status"),
+    [
+        ("127.0.0.1", "127.0.0.1", "127.0.0.1:1", 200), ("127.0.0.1", "127.0.0.1", "localhost:1", 200),
+        ("127.0.0.1", "127.0.0.1", "evil.org", 400), ("::1", "::1", "[::1]:1", 200),
+        ("::1", "::1", "evil.org", 400), ("127.0.0.2", "127.0.0.2", "evil.org", 400),
+        ("127.0.0.2", "127.0.0.2", "127.0.0.2:1", 200), ("My-Box", "127.0.1.1", "my-box:1", 200),
+        ("My-Box", "127.0.1.1", "evil.org", 400), ("0.0.0.0", "0.0.0.0", "my-box.example.org", 200),
+    ],
+)  # fmt: skip
+def test_loopback_answers_to_its_own_names(asked, bound, host, status) -> None:
     pytest.importorskip("fastapi", reason="fastapi is not installed (extra `web`)")
     from fastapi import FastAPI
     from starlette.testclient import TestClient
 
-    client = TestClient(_own_names_only(FastAPI(), Address()), base_url=f"http://{host}")
-    assert client.get("/openapi.json").status_code == status
+    client = TestClient(_own_names_only(FastAPI(), Address(asked), bound), base_url="http://127.0.0.1")
+    assert client.get("/openapi.json", headers={"Host": host}).status_code == status
 
 
 @pytest.mark.parametrize(
