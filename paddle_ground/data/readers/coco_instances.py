@@ -41,6 +41,7 @@ class Instances:
         first: Shape (I + 1,): where each image's boxes begin.
         dropped: What was left out, a kind and how often.
         repeated: Ids, as text, of annotations whose id another had before; they are kept.
+        listed_again: How many images stand there once more, under another id; their boxes are put together.
     """
 
     file: AnnotationFile
@@ -57,6 +58,7 @@ class Instances:
     first: IntArray
     dropped: Counter[str]
     repeated: tuple[str, ...]
+    listed_again: int
 
     def weigh(self) -> LayoutEvidence:
         """Look for boxes that only one layout allows."""
@@ -88,11 +90,7 @@ def _read(fields: Fields, file: AnnotationFile) -> Instances:
     names = {_id(one): one.text("name") for one in categories}
     if len(names) < len(categories):
         raise DataError(f"{file.name}: two of the {len(categories)} categories have one id; ids must differ")
-    images = fields.objects("images")
-    places: dict[int, int] = {}
-    for place, image in enumerate(images):
-        if places.setdefault(_id(image), place) != place:
-            raise DataError(f"{image.where}: image id {image.integer('id')} is used twice; ids must differ")
+    images, places, again = _read_images(fields)
     dropped: Counter[str] = Counter()
     rows, repeated = [], []
     ids: set[int | str] = set()
@@ -105,13 +103,16 @@ def _read(fields: Fields, file: AnnotationFile) -> Instances:
         found = _annotation(item, file.name, names, places, dropped)
         if found is not None:
             rows.append(found)
+    # What is said of such an image twice is one thing: nobody can score against a box that is there twice.
+    once = dict.fromkeys(row for row in rows if row[0] in again)
+    rows = [*(row for row in rows if row[0] not in again), *once]
     rows.sort(key=lambda row: row[0])  # Stable: an image's boxes stay in the file's order.
     counts = Counter(row[0] for row in rows)
     return Instances(
         file=file,
         names=names,
         above=frozenset(str(one.value("supercategory")) for one in categories),
-        image_ids=np.array(list(places), dtype=np.int64),
+        image_ids=np.array([_id(image) for image in images], dtype=np.int64),
         image_names=tuple(map(_image_name, images)),
         sizes_wh=np.array([read_size(image) or (0, 0) for image in images], dtype=np.int64).reshape(-1, 2),
         boxes=np.array([row[1] for row in rows], dtype=np.float64).reshape(-1, 4),
@@ -122,7 +123,30 @@ def _read(fields: Fields, file: AnnotationFile) -> Instances:
         first=np.cumsum([0, *(counts[place] for place in range(len(images)))]),
         dropped=dropped,
         repeated=tuple(repeated),
+        listed_again=len(places) - len(images),
     )
+
+
+def _read_images(fields: Fields) -> tuple[list[Fields], dict[int, int], set[int]]:
+    """Give the images, each file once; the place of each id among them; and places that have several ids.
+
+    Some tools list an image anew for each of its annotations.
+    """
+    images: list[Fields] = []
+    places: dict[int, int] = {}
+    by_name: dict[str, int] = {}
+    again: set[int] = set()
+    for image in fields.objects("images"):
+        number = _id(image)
+        if number in places:
+            raise DataError(f"{image.where}: image id {number} is used twice; ids must differ")
+        place = by_name.setdefault(_image_name(image), len(images))
+        if place == len(images):
+            images.append(image)
+        else:
+            again.add(place)
+        places[number] = place
+    return images, places, again
 
 
 def _image_name(image: Fields) -> str:

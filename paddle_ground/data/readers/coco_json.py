@@ -74,6 +74,8 @@ class CocoJson:
             # Both may be meant, or one was copied and forgotten: nothing here can tell.
             *(f"boxes: {len(part.repeated)} of {part.file.name} have the id of another annotation "
               f"(the first: {part.repeated[0]}); they are kept" for part in parts if part.repeated),
+            *(f"images: {part.listed_again} of {part.file.name} are listed again under another id; the boxes "
+              "of each file are put together" for part in parts if part.listed_again),
         )  # fmt: skip
         self._rows = [
             (number, start, min(start + _CHUNK_IMAGES, len(part.image_ids)))

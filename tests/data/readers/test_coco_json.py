@@ -205,6 +205,30 @@ def test_annotations_without_image_or_shape_are_counted(tmp_path: Path) -> None:
     ]
 
 
+def test_an_image_that_is_listed_for_each_of_its_boxes_is_one(tmp_path: Path) -> None:
+    image = {"file_name": "a.jpg", "width": 40, "height": 30}
+    other = {"id": 9, "file_name": "b c ü.JPG", "width": 40, "height": 30}
+    boxes = [
+        (1, [1, 2, 10, 20]),
+        (2, [15, 2, 10, 20]),
+        (3, [1, 2, 10, 20]),
+        (9, [1, 2, 10, 20]),
+        (9, [1, 2, 10, 20]),
+    ]
+    annotations = [
+        {"id": number, "image_id": number, "category_id": 18, "bbox": box} for number, box in boxes
+    ]
+    images = [*({**image, "id": number} for number in (1, 2, 3)), other]
+    source = FORMAT.open(write_coco(tmp_path, images=images, annotations=annotations), ReaderOptions())
+    first, second = rows_of(source)
+    assert first.boxes_xyxy_px.tolist() == [[1, 2, 11, 22], [15, 2, 25, 22]]
+    assert (first.image_id, second.image_id, len(second.boxes_xyxy_px)) == (1, 9, 2)
+    said = (
+        "images: 2 of labels.json are listed again under another id; the boxes of each file are put together"
+    )
+    assert said in source.notes
+
+
 @pytest.mark.parametrize("folder", ["val2017", "images"])
 def test_lvis_names_its_images_by_their_addresses(tmp_path: Path, folder: str) -> None:
     url = "http://images.cocodataset.org/val2017/000000397133.jpg"
