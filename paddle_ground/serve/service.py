@@ -222,7 +222,7 @@ class Service:
             self._tickets.clear()
             self._link = None
         for ticket in left:
-            ticket.listener(Failed("lost", "this server was stopped"))
+            _tell(ticket, Failed("lost", "this server was stopped"))
         self._keeper.close()
 
     def worker_ready(self, link: Link, card: dict[str, Any]) -> None:
@@ -270,10 +270,7 @@ class Service:
             self._changed.notify_all()
         if isinstance(event, Done):
             self._count(event)
-        try:
-            ticket.listener(event)
-        except Exception:
-            LOGGER.exception("a listener failed")
+        _tell(ticket, event)
 
     def _count(self, done: Done) -> None:
         self.counts.answers += 1
@@ -286,6 +283,13 @@ def refusal_of(failed: Failed) -> RefusalError:
     """Give the exception that says the same."""
     kind = {"refused": BadRequestError, "broken": BrokenError, "lost": UnavailableError}[failed.kind]
     return kind(failed.message, code=failed.code)
+
+
+def _tell(ticket: Ticket, event: Event) -> None:
+    try:
+        ticket.listener(event)
+    except Exception:  # its event loop is closed, say; the others are told all the same
+        LOGGER.exception("a listener failed")
 
 
 def _hand_over(link: Link, ticket: Ticket) -> None:

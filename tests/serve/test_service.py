@@ -261,6 +261,21 @@ def test_closing_lets_finish_what_runs(engine: Engine, photo: Photo) -> None:
     )
 
 
+def test_closing_ends_the_engine_whatever_a_listener_does(endless: Engine, photo: Photo) -> None:
+    start = Dying(endless)
+    service = Service(start, batch=2)
+    service.open()
+    told: list[Any] = []
+
+    def broken(event: Any) -> None:
+        raise RuntimeError("Event loop is closed")
+
+    service.submit([chat(photo(), max_tokens=4000)] * 2, [broken, told.append])
+    service.close()
+    assert [event.message for event in told] == ["this server was stopped"]
+    until(lambda: start.started[0].channel.receive() is None)
+
+
 def until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 30
     while not condition():
