@@ -74,7 +74,8 @@ def _lengths(config: TrainConfig) -> DataLengths:
             continue
     model = str(config.values.get("model_name_or_path") or "")
     mixing = tuple((key, _plain(config.values[key])) for key in _MIXING if key in config.values)
-    return _measured(tuple(marks), mixing, model, config.grounding.image_max_pixels)
+    ours = config.grounding
+    return _measured(tuple(marks), mixing, model, ours.image_max_pixels, ours.image_min_pixels)
 
 
 def _plain(value: Any) -> str | int | float | None:
@@ -88,9 +89,10 @@ def _measured(
     mixing: tuple[tuple[str, str | int | float | None], ...],
     model: str,
     max_pixels: int | None,
+    min_pixels: int | None,
 ) -> DataLengths:
     # Lengths are of whole samples, whatever fits a row; the limit is not theirs. Marks tell new files apart.
-    return measure_epoch(dict(mixing), model, 1 << 20, max_pixels)
+    return measure_epoch(dict(mixing), model, 1 << 20, max_pixels, min_pixels)
 
 
 def plan_html(config: TrainConfig, gpus: int, gpu_memory: float, word: Word) -> tuple[str, Plan | None]:

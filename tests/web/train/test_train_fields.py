@@ -164,3 +164,12 @@ def test_a_cpus_training_is_held_against_the_machines_memory(place) -> None:
     assert plan.machine.gpu_memory > 0.5
     assert plan.data.samples == 12
     assert yaml.safe_load((place.configs / "small.yaml").read_text())["device"] == "cpu"
+
+
+def test_small_images_are_counted_as_large_as_the_yaml_makes_them(place) -> None:
+    def image_tokens(*words: str) -> int:
+        return int(plan_of(load_config(place.configs / "small.yaml", [*words]), 8, 1).data.image_tokens.sum())
+
+    larger = image_tokens("grounding={image_min_pixels: 262144, image_max_pixels: 589824}")
+    assert larger >= 12 * 262144 // 32**2
+    assert larger > image_tokens()
