@@ -54,10 +54,13 @@ def test_the_tool_makes_a_model_with_a_card(tmp_path):
     path, out, work = tmp_path / "course.yaml", tmp_path / "model", tmp_path / "work"
     path.write_text(yaml.safe_dump(course), encoding="utf-8")
     command = [sys.executable, ROOT / "tools" / "make_tiny_model.py", "--course", path, "--out", out]
-    done = subprocess.run(
-        [*map(str, command), "--work", str(work)], capture_output=True, text=True, timeout=900, check=False
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+
+    def make() -> None:
+        words = [*map(str, command), "--work", str(work)]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=900, check=False)
+        assert done.returncode == 0, done.stderr[-2000:]
+
+    make()
     card = (out / "README.md").read_text(encoding="utf-8")
     for words in ("| first | 10 |", "| third | 10 |", "| absent | 0 |", "| all of them |"):
         assert words in card
@@ -66,6 +69,13 @@ def test_the_tool_makes_a_model_with_a_card(tmp_path):
     assert turned == whole[16:] + whole[:16]
     sizes = json.loads((out / "preprocessor_config.json").read_text())["size"]
     assert sizes == {"shortest_edge": 4096, "longest_edge": 16384}
+
+    # Stopped between a stage's last step and the note that it is finished: nothing is left to train.
+    note = work / "third" / "finished.json"
+    cost = note.read_text(encoding="utf-8")
+    note.unlink()
+    make()
+    assert note.read_text(encoding="utf-8") == cost
 
 
 def test_the_small_model_is_small_and_tells_what_it_can():

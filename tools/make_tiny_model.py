@@ -27,6 +27,7 @@ from paddle_ground.export.write import ExportOptions, export
 from paddle_ground.files import write_text
 from paddle_ground.infer.predict import predict
 from paddle_ground.records import truth_path
+from paddle_ground.train.curves import read_curves
 from paddle_ground.train.launch import train
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -106,7 +107,7 @@ def _teach(stage: dict[str, Any], model: Path, work: Path) -> Path:
         write_lessons(lessons, **stage["lessons"])
     least, most = stage["pixels"]
     start = _within(model, least, most, work / f"{stage['name']}-start")
-    report = train(CONFIG, [
+    train(CONFIG, [
         f"train_dataset_path={_unseen(lessons / 'train.jsonl', stage.get('skip', 0))}",
         f"eval_dataset_path={lessons / 'val.jsonl'}",
         f"model_name_or_path={start}",
@@ -116,9 +117,15 @@ def _teach(stage: dict[str, Any], model: Path, work: Path) -> Path:
         f"grounding={{image_min_pixels: {least}, image_max_pixels: {most}, evaluate_every: 300}}",
         *(f"{key}={value}" for key, value in stage.get("train", {}).items()),
     ])  # fmt: skip
-    done = {"steps": report.steps, "seconds": round(report.seconds), "loss": report.losses[-1][1]}
-    write_text(out / "finished.json", json.dumps(done) + "\n")
+    write_text(out / "finished.json", json.dumps(_cost(stage, out)) + "\n")
     return out
+
+
+def _cost(stage: dict[str, Any], run: Path) -> dict[str, float]:
+    """Tell what a stage took, by its log: that holds the time before a stop too."""
+    logged = read_curves(run)
+    seconds = sum(logged.get("interval_runtime").values)
+    return {"steps": stage["steps"], "seconds": round(seconds), "loss": logged.get("loss").values[-1]}
 
 
 def _unseen(path: Path, skip: int) -> Path:
