@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -74,6 +75,7 @@ def test_the_tool_makes_a_model_with_a_card(tmp_path):
     note = work / "third" / "finished.json"
     cost = note.read_text(encoding="utf-8")
     note.unlink()
+    shutil.rmtree(work / "test")
     make()
     assert note.read_text(encoding="utf-8") == cost
 
