@@ -24,6 +24,7 @@ import numpy as np
 
 from paddle_ground.backend.best_model import BestModel, without_gain
 from paddle_ground.backend.data_sets import data_sets
+from paddle_ground.backend.settings import sharding_of
 from paddle_ground.backend.step_lines import StepLine, append_line, cut_back, read_step_lines
 from paddle_ground.errors import ConfigError
 from paddle_ground.evaluate import DetectionMetrics, evaluate_detection
@@ -254,7 +255,7 @@ def _watch(trainer: Any, settings: Any, values: dict[str, Any]) -> Watch:
         raise ConfigError(
             "grounding.evaluate_every needs validation data; set eval_dataset_path to a samples file"
         )
-    if "stage3" in str(values.get("sharding") or ""):
+    if "stage3" in sharding_of(values):
         raise ConfigError("grounding.evaluate_every needs whole weights; use sharding: stage1 or stage2")
     grounding = grounding_config(settings, read_meta(meta_path(path)))
     validation = read_validation_set(path, settings.evaluate_samples)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from paddle_ground.backend.settings import GroundingSettings, sharding_of
+from paddle_ground.backend.settings import GroundingSettings, is_lora, sharding_of
 from paddle_ground.errors import ConfigError
 
 # The classes that PaddleFormers' parser fills (`paddleformers.cli.hparams.parser._TRAIN_ARGS`).
@@ -51,10 +51,18 @@ class TrainConfig:
         """Tell whether the run asks for the CPU."""
         return self.values.get("device") == "cpu"
 
+    def is_lora(self) -> bool:
+        """Tell whether adapters are trained."""
+        return is_lora(self.values)
+
+    def sharding(self) -> str:
+        """Give the sharding as PaddleFormers takes it, "" for none."""
+        return sharding_of(self.values)
+
     def processes(self) -> int:
         """Give how many processes the parallel degrees need at least."""
         degrees = ["tensor_model_parallel_size", "pipeline_model_parallel_size", "sep_parallel_size"]
-        if sharding_of(self.values):  # without it, PaddleFormers ignores the degree
+        if self.sharding():  # without it, PaddleFormers ignores the degree
             degrees.append("sharding_parallel_size")
         count = 1
         for name in degrees:

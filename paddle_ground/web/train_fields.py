@@ -78,10 +78,10 @@ def read_form(config: TrainConfig, folders: TrainPlace) -> Form:
         "eval_data": str(values.get("eval_dataset_path") or ""),
         "output": _run_name(config, folders),
         "packing": bool(values.get("packing")),
-        "fine_tuning": "LoRA" if str(values.get("fine_tuning", "LoRA")).lower() == "lora" else "full",
+        "fine_tuning": "LoRA" if config.is_lora() else "full",
         "freeze": [part for part in PARTS if f"freeze_{part}" in frozen],
         "tensor_model_parallel_size": _known(_DEGREE, values.get("tensor_model_parallel_size")) or 1,
-        "sharding": str(values.get("sharding", "stage1") or ""),
+        "sharding": config.sharding(),
         "recompute": all(values.get(key) == value for key, value in _RECOMPUTE.items()),
     }
 
